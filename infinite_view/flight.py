@@ -1,0 +1,135 @@
+"""Render, refine, repeat: the loop that turns one RGB-D image into a flight of any length.
+
+    move    -> where the camera is at the next keyframe, and on the way there
+    render  -> the memory as that camera sees it, with holes and magnified surfaces
+    refine  -> a complete frame
+    write   -> what was not known goes into the memory; the rest stays as it was
+    repeat  -> the frames up to the keyframe are views of the memory
+
+The original (Liu et al. 2021) keeps only the last frame, so it forgets, and copies of copies blur. Here
+the memory is written once and read for ever; `forgetful_flight` is the original's loop, for comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from infinite_view.moves import Move
+from infinite_view.refiner import Refiner, ViewBatch
+from render_refine.camera import Camera
+from render_refine.memory import View, WorldMemory
+from render_refine.precision import autocast
+
+KEYFRAME_EVERY = 8  # frames
+MAGNIFIED = 0.5  # points per pixel below which a surface is drawn again, finer
+NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a flight: rgb (3, H, W) in [0, 1], depth (H, W) with inf in the sky, its camera."""
+
+    rgb: Tensor
+    depth: Tensor
+    camera: Camera
+
+
+class Painter:
+    """Completes views: the refiner with the start image's style, or smooth guesses without one."""
+
+    def __init__(self, refiner: Refiner | None, rgb: Tensor, depth: Tensor, seed: int) -> None:
+        self.refiner = refiner
+        self.seed = seed
+        self.drawn = 0
+        if refiner is not None:
+            with self._precision(rgb):
+                self.z = refiner.style(rgb[None], depth[None])[0].float()
+
+    @staticmethod
+    def _precision(like: Tensor) -> AbstractContextManager:
+        return autocast(like.device)
+
+    @torch.no_grad()
+    def complete(self, view: View) -> View:
+        """The view without holes and with detail on magnified surfaces; ``known`` still says what was known."""
+        if self.refiner is None:
+            return view
+        # The noise depends on the seed and on how much was drawn before, never on global state.
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.drawn)
+        self.drawn += 1
+        noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
+        with self._precision(view.rgb):
+            out = self.refiner(ViewBatch.of([view]), self.z, noise.to(view.rgb.device))
+        new_depth = torch.where(out.sky_logit[0] > 0, torch.inf, out.log_depth[0].exp())
+        return View(view.camera, out.rgb[0], torch.where(view.known, view.depth, new_depth), view.density, view.known)
+
+
+def flight(
+    rgb: Tensor, depth: Tensor, camera: Camera, move: Move, frames: int, *, refiner: Refiner | None, seed: int = 0
+) -> Iterator[Frame]:
+    """Fly into an RGB-D image; frame 0 is the image itself.
+
+    Args:
+        rgb: (3, H, W) in [0, 1]; depth: (H, W) in scene units, inf in the sky; camera: of that image.
+        move: where to go.
+        frames: how many frames to make.
+        refiner: draws what is not known; None takes smooth guesses.
+        seed: of what is drawn.
+
+    Yields:
+        frames, the memory growing only with what is new.
+    """
+    painter = Painter(refiner, rgb, depth, seed)
+    memory = WorldMemory(rgb.device)
+    memory.write(rgb, depth, camera)
+    memory.witness(camera, depth)
+    view = memory.render(camera)
+    yield Frame(view.rgb, view.depth, camera)
+    shown = 0
+    while shown < frames - 1:
+        poses = move.next_poses(shown, min(KEYFRAME_EVERY, frames - 1 - shown), view)
+        _synthesise(memory, painter, camera.at(poses[-1]))
+        for pose in poses:
+            view = memory.render(camera.at(pose))
+            if (~view.known).float().mean() > NEGLIGIBLE:
+                view = _synthesise(memory, painter, camera.at(pose))
+            yield Frame(view.rgb, view.depth, view.camera)
+        shown += len(poses)
+
+
+def forgetful_flight(
+    rgb: Tensor, depth: Tensor, camera: Camera, move: Move, frames: int, *, refiner: Refiner | None, seed: int = 0
+) -> Iterator[Frame]:
+    """The loop of Infinite Nature: as `flight`, but all that is kept is the last frame."""
+    painter = Painter(refiner, rgb, depth, seed)
+    view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool))
+    yield Frame(rgb, depth, camera)
+    for shown in range(frames - 1):
+        (pose,) = move.next_poses(shown, 1, view)
+        memory = WorldMemory(rgb.device)
+        memory.write(view.rgb, view.depth, view.camera)
+        view = painter.complete(memory.render(camera.at(pose)))
+        yield Frame(view.rgb, view.depth, view.camera)
+
+
+def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> View:
+    """Draw a keyframe and write what is new into the memory; returns the complete frame."""
+    view = memory.render(camera)
+    coarse = view.known & (view.density < MAGNIFIED)
+    hole = ~view.known
+    if (hole | coarse).float().mean() <= NEGLIGIBLE:
+        return view
+    done = painter.complete(view)
+    # What is invented may not hide what was shown: such pixels move back to the far side of their hole, and
+    # if that does not help either they are shown but not remembered.
+    hides = memory.occludes_seen(done.depth, camera, hole)
+    depth = torch.where(hides, view.depth, done.depth)
+    hides = memory.occludes_seen(depth, camera, hides)
+    memory.write(done.rgb, depth, camera, (hole & ~hides) | coarse)
+    memory.witness(camera, depth)
+    return View(camera, done.rgb, depth, view.density, view.known)

@@ -1,0 +1,128 @@
+"""The refiner of a flight: draws what the memory does not know, and sharpens what it saw from too far.
+
+The condition is Infinite Nature's (rendered colour, disparity and mask; Liu et al. 2021, section 3.2), with
+the mask refined to two maps: where nothing is known, and how far each surface is magnified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from render_refine.memory import View
+from render_refine.pretrained import Pretrained
+from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleEncoder
+
+CONDITION_CHANNELS = 8  # rgb, log depth, sky, hole, magnification, noise
+STYLE_CHANNELS = 4  # rgb, log depth
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Networks of the refiner, and how freely it may change what is only magnified.
+
+    Attributes:
+        generator: 5 output channels (rgb, log depth, sky).
+        style: encoder of the start image; its ``style_dim`` equals the generator's.
+        detail: largest change of a magnified surface, as a share of the full colour range.
+    """
+
+    generator: SpadeConfig = field(
+        default_factory=lambda: SpadeConfig((CONDITION_CHANNELS,), 5, (96, 96, 64, 48, 32, 24), 32, style_dim=32)
+    )
+    style: StyleConfig = field(
+        default_factory=lambda: StyleConfig(STYLE_CHANNELS, (16, 32, 64, 64, 64), style_dim=32, grid=(2, 2))
+    )
+    detail: float = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """A complete frame: rgb (B, 3, H, W) in [0, 1], log_depth (B, H, W), sky_logit (B, H, W)."""
+
+    rgb: Tensor
+    log_depth: Tensor
+    sky_logit: Tensor
+
+
+class Refiner(Pretrained, nn.Module):
+    """SPADE generator and style encoder, applied to views of the memory."""
+
+    config_type = RefinerConfig
+
+    def __init__(self, config: RefinerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = SpadeGenerator(config.generator)
+        self.style_encoder = StyleEncoder(config.style)
+
+    def style(self, rgb: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, style_dim) of the style of RGB-D images (B, 3, H, W), (B, H, W)."""
+        return self.style_encoder(torch.cat([rgb * 2 - 1, normalised_log_depth(depth)[:, None]], dim=1))
+
+    def forward(self, view: ViewBatch, z: Tensor, noise: Tensor) -> Refined:
+        """Complete a batch of views.
+
+        Known pixels at full density keep their colour and depth exactly; magnified ones change by at most
+        ``config.detail``; in holes the network is free.
+
+        Args:
+            view: the views.
+            z: style code (B, style_dim).
+            noise: (B, 1, H, W), standard normal: what tells one patch of new ground from another.
+        """
+        out = self.generator(view.condition(noise), z=z).float()
+        freedom = self.config.detail * magnified(view.density)
+        freedom = torch.where(view.known, freedom, torch.ones_like(freedom))
+        rgb = view.rgb + freedom[:, None] * torch.tanh(out[:, :3])
+        depth = torch.where(torch.isinf(view.depth), view.far()[:, None, None], view.depth)
+        # Only holes get a new depth, within a factor of e of the first guess. Its scale is locked on the
+        # overlap: what the network would add to known surfaces, in the median, is taken off everywhere.
+        change = torch.tanh(out[:, 3])
+        overlap = torch.where(view.known & torch.isfinite(view.depth), change.detach(), torch.nan)
+        drift = overlap.flatten(1).nanmedian(dim=1).values.nan_to_num()
+        change = torch.where(view.known, 0.0, change - drift[:, None, None])
+        return Refined(rgb.clamp(0, 1), depth.log() + change, out[:, 4])
+
+
+@dataclass(frozen=True, eq=False)
+class ViewBatch:
+    """Views of the same size, stacked: rgb (B, 3, H, W), depth, density, known (B, H, W)."""
+
+    rgb: Tensor
+    depth: Tensor
+    density: Tensor
+    known: Tensor
+
+    @staticmethod
+    def of(views: list[View]) -> ViewBatch:
+        """Stack views."""
+        return ViewBatch(*(torch.stack([getattr(v, n) for v in views]) for n in ("rgb", "depth", "density", "known")))
+
+    def far(self) -> Tensor:
+        """(B,) largest finite depth of each view, 1 where all is sky."""
+        far = torch.where(torch.isinf(self.depth), 0.0, self.depth).flatten(1).amax(dim=1)
+        return torch.where(far > 0, far, torch.ones_like(far))
+
+    def condition(self, noise: Tensor) -> Tensor:
+        """(B, 8, H, W), about [-1, 1]: rgb, log depth, sky, hole, magnification, noise in new places."""
+        hole = (~self.known).float()
+        new = torch.maximum(hole, magnified(self.density))
+        maps = [normalised_log_depth(self.depth), torch.isinf(self.depth).float(), hole, magnified(self.density)]
+        return torch.cat([self.rgb * 2 - 1, torch.stack(maps, dim=1), 0.5 * noise * new[:, None]], dim=1)
+
+
+def magnified(density: Tensor) -> Tensor:
+    """How much a surface is under-sampled, [0, 1]: 0 from 0.8 points per pixel, 1 from 0.4 downwards."""
+    return ((0.8 - density) / 0.4).clamp(0, 1)
+
+
+def normalised_log_depth(depth: Tensor) -> Tensor:
+    """(B, H, W) depth to about [-1, 1] without a unit: log depth about its median, in steps of e^3; sky is 1."""
+    finite = torch.isfinite(depth)
+    log_depth = torch.where(finite, depth, torch.ones_like(depth)).log()
+    medians = torch.where(finite, log_depth, torch.nan).flatten(1).nanmedian(dim=1).values.nan_to_num()
+    relative = ((log_depth - medians[:, None, None]) / 3).clamp(-1, 1)
+    return torch.where(finite, relative, torch.ones_like(relative))

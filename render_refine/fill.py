@@ -1,0 +1,93 @@
+"""Filling what a splat leaves open: cracks in magnified surfaces, and first guesses for real holes."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pull_push(values: Tensor, weight: Tensor) -> Tensor:
+    """Fill an image smoothly from its weighted pixels (pull-push, Gortler et al. 1996, section 3.4.1).
+
+    Averages go down a pyramid until everything is covered and come back up where weight is missing, so
+    that each hole takes the smooth colours of its surroundings, whatever its size.
+
+    Args:
+        values: (B, C, H, W).
+        weight: (B, 1, H, W) in [0, 1]; 1 keeps the value as it is, 0 is a hole.
+
+    Returns:
+        (B, C, H, W); zero everywhere if no pixel has weight.
+    """
+    height, width = values.shape[-2:]
+    if height == 1 and width == 1:
+        return values * (weight > 0)
+    padded_weight = F.pad(weight, (0, width % 2, 0, height % 2))
+    padded = F.pad(values * weight, (0, width % 2, 0, height % 2))
+    total = 4 * F.avg_pool2d(padded_weight, 2)
+    coarse = 4 * F.avg_pool2d(padded, 2) / total.clamp_min(1e-8)
+    coarse = pull_push(coarse, total.clamp_max(1))
+    up = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    return weight * values + (1 - weight) * up
+
+
+def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
+    """Fill holes from their far side: what appears behind an edge belongs to the background.
+
+    Known pixels count the less, the nearer they are compared with what else borders the hole.
+
+    Args:
+        values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
+    """
+    near = F.max_pool2d(torch.where(known, disparity, torch.zeros_like(disparity)), 17, stride=1, padding=8)
+    nearness = disparity / near.clamp_min(1e-8)
+    # A pixel at the local front keeps a little weight: where nothing else is near, it is all there is.
+    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + 1e-3, torch.zeros_like(disparity))
+    filled = pull_push(values, weight.clamp_max(1))
+    return torch.where(known, values, filled)
+
+
+def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Close gaps of up to ``2 * reach`` pixels between the points of magnified surfaces.
+
+    A surface seen from nearer than it was stored opens up between its points, and shows what lies behind or
+    nothing. A grey-scale closing of disparity finds such gaps: pixels that lie behind the surface on both
+    sides. They take the weighted mean of the surface around them. Surfaces at full density stay as they
+    are, so a thin view between two branches remains one.
+
+    Args:
+        rgb: (C, H, W); depth: (H, W), inf where nothing is; density: (H, W) points per pixel.
+        reach: radius of the closing in pixels.
+
+    Returns:
+        rgb and depth with the gaps filled, and density as a local mean over the surface (gaps counted).
+    """
+    size = 2 * reach + 1
+    disparity = (1 / depth)[None, None]
+    dilated = F.max_pool2d(disparity, size, stride=1, padding=reach)
+    # Beyond the border counts as surface, so that the closing does not eat into the picture's edge.
+    closed = -F.max_pool2d(-F.pad(dilated, (reach,) * 4, value=torch.inf), size, stride=1)
+    on_surface = ((disparity > 0.9 * closed) & (disparity > 0)).to(rgb.dtype)
+    weight = on_surface * density[None, None]
+    blur = _gaussian(size, rgb)
+
+    def around(x: Tensor) -> Tensor:
+        return F.conv2d(x, blur.expand(x.shape[1], 1, -1, -1), padding=reach, groups=x.shape[1])
+
+    sums = around(torch.cat([rgb[None] * weight, disparity * weight, weight * density, weight], dim=1))
+    means = sums[0, :-1] / sums[0, -1:].clamp_min(1e-8)
+    gap = (disparity < 0.9 * closed)[0, 0] & (sums[0, -1] > 1e-4)
+    crack = gap & (means[-1] < 0.8)
+    rgb = torch.where(crack, means[: len(rgb)], rgb)
+    depth = torch.where(crack, 1 / means[len(rgb)].clamp_min(1e-12), depth)
+    surface = torch.maximum(on_surface, crack[None, None].to(rgb.dtype))
+    mean_density = around(weight) / around(surface).clamp_min(1e-8)
+    return rgb, depth, torch.where(torch.isfinite(depth), mean_density[0, 0], torch.zeros_like(density))
+
+
+def _gaussian(size: int, like: Tensor) -> Tensor:
+    x = torch.arange(size, device=like.device, dtype=like.dtype) - size // 2
+    g = torch.exp(-0.5 * (x / (0.3 * size)) ** 2)
+    g = g / g.sum()
+    return g[:, None] * g

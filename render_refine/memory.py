@@ -1,0 +1,171 @@
+"""World memory: everything that was ever shown, as points; written once, read from anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from render_refine.camera import Camera
+from render_refine.fill import close_cracks, fill_far
+from render_refine.points import PointCloud, lift, lift_sky
+from render_refine.splat import Splat, soft_splat
+
+COVERED = 0.05  # points per pixel from which a pixel counts as covered
+DETAIL_MATCH = 4.0  # how strongly points made for this distance outweigh others on the same surface
+FREE_SPACE_MARGIN = 0.03  # relative depth by which new points may stand in front of what was seen
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """The memory seen through a camera; holes carry a first guess.
+
+    Attributes:
+        camera: the camera.
+        rgb: (3, H, W) float [0, 1].
+        depth: (H, W) z in scene units, inf in the sky.
+        density: (H, W) points per pixel on the visible surface: 1 as stored, 0.25 magnified twofold, 0 in holes.
+        known: (H, W) bool, False in holes (rgb and depth are smooth guesses there).
+    """
+
+    camera: Camera
+    rgb: Tensor
+    depth: Tensor
+    density: Tensor
+    known: Tensor
+
+    @property
+    def sky(self) -> Tensor:
+        """(H, W) bool."""
+        return torch.isinf(self.depth)
+
+
+class WorldMemory:
+    """Coloured points in the world, and a sky at infinity. Points are never changed or removed.
+
+    The same surface may be stored several times, each time finer, as the camera comes nearer; a view
+    prefers the points that were made for its distance, so going back shows what was shown before.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.surface = _GrowingCloud(device)
+        self.dome = _GrowingCloud(device)
+        self.witnesses: list[tuple[Camera, Tensor]] = []
+
+    def __len__(self) -> int:
+        return len(self.surface) + len(self.dome)
+
+    @torch.no_grad()
+    def write(self, rgb: Tensor, depth: Tensor, camera: Camera, mask: Tensor | None = None) -> None:
+        """Store pixels of a frame.
+
+        Args:
+            rgb: (3, H, W) float [0, 1], kept at 8 bits.
+            depth: (H, W) z in scene units; inf goes to the dome.
+            camera: of the same size.
+            mask: (H, W) bool, the pixels to store; all when left out.
+        """
+        mask = torch.ones_like(depth, dtype=torch.bool) if mask is None else mask
+        colours = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+        self.surface.append(lift(colours, depth, camera, mask))
+        self.dome.append(lift_sky(colours, camera, mask & torch.isinf(depth)))
+
+    def witness(self, camera: Camera, depth: Tensor, most: int = 24) -> None:
+        """Remember that this view was shown: nothing invented later may stand in front of it.
+
+        Only the newest ``most`` views are kept, besides the first.
+        """
+        self.witnesses.append((camera, depth))
+        if len(self.witnesses) > most:
+            del self.witnesses[1]
+
+    @torch.no_grad()
+    def occludes_seen(self, depth: Tensor, camera: Camera, mask: Tensor) -> Tensor:
+        """Which pixels of ``mask`` (H, W) would, at this depth, hide something that a witness has seen."""
+        cloud = lift(mask[None], depth, camera, mask)
+        hides = torch.zeros(len(cloud), dtype=torch.bool, device=depth.device)
+        for seen_from, seen_depth in self.witnesses:
+            uv, z = seen_from.project(cloud.xyz)
+            column, row = uv.floor().long().unbind(dim=-1)
+            inside = (z > 0) & (column >= 0) & (column < seen_from.width) & (row >= 0) & (row < seen_from.height)
+            seen = seen_depth[row.clamp(0, seen_from.height - 1), column.clamp(0, seen_from.width - 1)]
+            hides |= inside & (z < seen * (1 - FREE_SPACE_MARGIN))
+        out = torch.zeros_like(mask)
+        out[mask & torch.isfinite(depth)] = hides
+        return out
+
+    @torch.no_grad()
+    def render(self, camera: Camera) -> View:
+        """The memory seen from ``camera``."""
+        front = self._splat(self.surface.cloud(), camera)
+        rgb, depth, density = front.features[0], front.depth[0], front.coverage[0]
+        depth = torch.where(density > COVERED, depth, torch.inf)
+        rgb, depth, density = close_cracks(rgb, depth, density)
+        solid = torch.isfinite(depth)
+
+        # The dome is stored as directions: a camera that only turns sees it as points at distance one.
+        turned = camera.cam_from_world.clone()
+        turned[:3, 3] = 0
+        sky = self._splat(self.dome.cloud(), camera.at(turned))
+        sky_covered = _close(sky.coverage[0] > COVERED)
+        known = solid | sky_covered
+        sky_rgb = fill_far(sky.features, torch.zeros_like(sky.depth)[:, None], sky.coverage[:, None] > COVERED)[0]
+        rgb = torch.where(solid, rgb, sky_rgb)
+        density = torch.where(solid, density, sky_covered.to(density.dtype))
+
+        # First guesses for the holes: from their far side, and sky only where the sky is all around.
+        disparity = 1 / depth
+        guess = torch.cat([rgb, disparity[None], (~solid)[None].to(rgb.dtype)])[None]
+        guess = fill_far(guess, disparity[None, None], known[None, None])[0]
+        filled_depth = torch.where(guess[4] > 0.5, torch.inf, 1 / guess[3].clamp_min(1e-8))
+        return View(camera, guess[:3].clamp(0, 1), torch.where(known, depth, filled_depth), density, known)
+
+    def _splat(self, cloud: PointCloud, camera: Camera) -> Splat:
+        uv, z = camera.project(cloud.xyz)
+        reach = 1.0
+        seen = (z > 0) & (uv > -reach).all(dim=-1)
+        seen &= (uv[:, 0] < camera.width + reach) & (uv[:, 1] < camera.height + reach)
+        uv, z, cloud = uv[seen], z[seen], cloud[seen]
+        # Size of the stored pixel in this view, in octaves: 0 where the point was made for this distance.
+        octaves = torch.log2(cloud.footprint * camera.focal / z)
+        fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
+        colours = cloud.features.to(uv.dtype) / 255
+        return soft_splat(uv[None], z[None], colours[None], camera.height, camera.width, weights=fit[None])
+
+
+class _GrowingCloud:
+    """A point cloud that is appended to: storage doubles, so appending costs what is appended."""
+
+    def __init__(self, device: torch.device | str) -> None:
+        self._storage = PointCloud.empty(device=device)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def cloud(self) -> PointCloud:
+        return self._storage[: self._count]
+
+    def append(self, cloud: PointCloud) -> None:
+        needed = self._count + len(cloud)
+        if needed > len(self._storage):
+            room = max(needed, 2 * len(self._storage))
+            spare = PointCloud(
+                *(t.new_zeros(room - self._count, *t.shape[1:]) for t in (cloud.xyz, cloud.features, cloud.footprint))
+            )
+            self._storage = PointCloud.cat([self.cloud(), spare])
+        new = slice(self._count, needed)
+        self._storage.xyz[new] = cloud.xyz
+        self._storage.features[new] = cloud.features
+        self._storage.footprint[new] = cloud.footprint
+        self._count = needed
+
+
+def _close(mask: Tensor, reach: int = 2) -> Tensor:
+    """Morphological closing of a mask (H, W) with a square of radius ``reach``."""
+    size = 2 * reach + 1
+    grown = F.max_pool2d(mask[None, None].float(), size, stride=1, padding=reach)
+    padded = F.pad(grown, (reach,) * 4, value=1.0)
+    return (-F.max_pool2d(-padded, size, stride=1))[0, 0] > 0.5

@@ -1,0 +1,316 @@
+"""The refiner: a generator that is told at every layer, and at every pixel, what to draw (SPADE).
+
+Park, Liu, Wang, Zhu: "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR 2019.
+A normalisation layer forgets the scale and offset of each channel; SPADE gives them back as functions
+of a condition image, so that the condition cannot be washed away by the layers below. With several
+conditions in sequence it is the Multi-SPADE of Mallya et al. (world-consistent vid2vid), ECCV 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from render_refine.pretrained import Pretrained
+
+EPS = 1e-5
+
+
+def instance_norm(x: Tensor) -> Tensor:
+    """Every channel of every image (B, C, H, W) shifted to mean 0 and scaled to variance 1.
+
+    Statistics are accumulated in float32 also for half-precision input. A single pixel becomes 0.
+    """
+    if x.shape[-2] * x.shape[-1] == 1:
+        return x * 0
+    # PyTorch rounds the statistics to the type of the weights, so these are float32 for half-precision x.
+    one = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+    if x.shape[0] == 1:
+        # The same numbers, but several times faster: batch norm keeps the channels-last layout.
+        return F.batch_norm(x, None, None, one, one * 0, training=True, eps=EPS)
+    return F.instance_norm(x, weight=one, bias=one * 0, eps=EPS)
+
+
+class InstanceNorm(nn.Module):
+    """``instance_norm`` as a layer; it has neither parameters nor buffers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x)
+
+
+@dataclass(frozen=True)
+class SpadeConfig:
+    """Shape of a ``SpadeGenerator``.
+
+    Attributes:
+        condition_channels: channels of each condition image; the norms apply them in this order.
+        out_channels: channels of the output.
+        widths: channels per level, coarse to fine; each level doubles the grid of the one before.
+        hidden: channels of the hidden layer between a condition and its gamma and beta.
+        style_dim: length of the style code; 0 for a generator without one.
+        style_grid: rows and columns of the learned grid that the style code is mapped to.
+        norm: "instance", or "batch" (running statistics) as in the published SPADE.
+        spectral: spectral normalisation of the main convolutions (training); see ``fuse_spectral_norm``.
+        resize: how conditions reach the coarse levels: "area" averages, "nearest" keeps one-hot labels hard.
+    """
+
+    condition_channels: tuple[int, ...]
+    out_channels: int
+    widths: tuple[int, ...] = (128, 128, 96, 64, 32, 24)
+    hidden: int = 32
+    style_dim: int = 0
+    style_grid: tuple[int, int] = (4, 7)
+    norm: Literal["instance", "batch"] = "instance"
+    spectral: bool = True
+    resize: Literal["area", "nearest"] = "area"
+
+    def __post_init__(self) -> None:
+        sizes = (*self.condition_channels, self.out_channels, *self.widths, self.hidden, *self.style_grid)
+        if min(sizes) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
+            raise ValueError(f"every size must be positive: {self}")
+
+
+class SpadeNorm(nn.Module):
+    """Normalise, then scale and shift every pixel as the conditions say.
+
+    out = norm(x), then for each condition k in order out = out * (1 + gamma_k) + beta_k, where gamma_k
+    and beta_k are 3x3 convolutions of relu(conv3x3(condition_k)) (SPADE, equations 1 and 2).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        condition_channels: Sequence[int],
+        hidden: int = 128,
+        norm: Literal["instance", "batch"] = "instance",
+    ) -> None:
+        super().__init__()
+        self.param_free_norm = nn.BatchNorm2d(channels, eps=EPS, affine=False) if norm == "batch" else InstanceNorm()
+        self.mlp_shared = nn.ModuleList(nn.Conv2d(c, hidden, 3, padding=1) for c in condition_channels)
+        self.mlp_gamma = nn.ModuleList(nn.Conv2d(hidden, channels, 3, padding=1) for _ in condition_channels)
+        self.mlp_beta = nn.ModuleList(nn.Conv2d(hidden, channels, 3, padding=1) for _ in condition_channels)
+
+    def forward(self, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+        """x (B, C, H, W) and one (B, C_k, H, W) per condition, to (B, C, H, W)."""
+        return self.modulate(self.param_free_norm(x), conditions)
+
+    def modulate(self, normed: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+        """The second half of ``forward``, for callers that share one normalisation between two layers."""
+        out = normed
+        layers = zip(self.mlp_shared, self.mlp_gamma, self.mlp_beta, conditions, strict=True)
+        for shared, gamma, beta, condition in layers:
+            hidden = F.relu(shared(condition), inplace=True)
+            # 1 + gamma costs nothing when the 1 is part of the bias.
+            weight, bias = gamma.parameters()
+            scale = F.conv2d(hidden, weight, bias + 1, padding=1)
+            out = torch.addcmul(beta(hidden), out.to(scale.dtype), scale)
+        return out
+
+
+def _conv(
+    in_channels: int, out_channels: int, kernel: int, spectral: bool, bias: bool = True, stride: int = 1
+) -> nn.Module:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
+    return spectral_norm(conv) if spectral else conv
+
+
+class SpadeResBlock(nn.Module):
+    """Two rounds of SPADE, LeakyReLU(0.2), 3x3 convolution, added to the input (SPADE, figure 4).
+
+    Where the number of channels changes, the input passes through SPADE and a 1x1 convolution first.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, config: SpadeConfig) -> None:
+        super().__init__()
+        middle = min(in_channels, out_channels)
+        condition = (config.condition_channels, config.hidden, config.norm)
+        self.norm_0 = SpadeNorm(in_channels, *condition)
+        self.conv_0 = _conv(in_channels, middle, 3, config.spectral)
+        self.norm_1 = SpadeNorm(middle, *condition)
+        self.conv_1 = _conv(middle, out_channels, 3, config.spectral)
+        self.norm_s: SpadeNorm | None = None
+        self.conv_s: nn.Module | None = None
+        if in_channels != out_channels:
+            self.norm_s = SpadeNorm(in_channels, *condition)
+            self.conv_s = _conv(in_channels, out_channels, 1, config.spectral, bias=False)
+
+    def forward(self, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+        """x (B, in_channels, H, W), one (B, C_k, H, W) per condition, to (B, out_channels, H, W)."""
+        normed = self.norm_0.param_free_norm(x)
+        main = self.conv_0(F.leaky_relu(self.norm_0.modulate(normed, conditions), 0.2))
+        main = self.conv_1(F.leaky_relu(self.norm_1(main, conditions), 0.2))
+        if self.norm_s is None or self.conv_s is None:
+            return x + main
+        # Batch statistics that are tracked per layer cannot be shared between norm_0 and norm_s.
+        if not isinstance(self.norm_s.param_free_norm, InstanceNorm):
+            normed = self.norm_s.param_free_norm(x)
+        return self.conv_s(self.norm_s.modulate(normed, conditions)) + main
+
+
+class SpadeGenerator(Pretrained):
+    """Condition images (and a style code) to an image of the same size.
+
+    One residual block per level; between levels the grid doubles by nearest neighbour. Any height and
+    width work: conditions are padded by replication to a multiple of 2^(levels - 1), the output is cropped.
+    The coarsest grid follows the input size. Its features are a convolution of the conditions or, with a
+    style code z, a linear map of z to ``config.style_grid`` (as in the papers), resized bilinearly to the
+    coarsest grid, so that one model serves every aspect. The style enters there only.
+    """
+
+    config_type = SpadeConfig
+
+    def __init__(self, config: SpadeConfig) -> None:
+        super().__init__()
+        self.config = config
+        coarsest = config.widths[0]
+        if config.style_dim:
+            rows, columns = config.style_grid
+            self.fc: nn.Module = nn.Linear(config.style_dim, coarsest * rows * columns)
+        else:
+            self.fc = nn.Conv2d(sum(config.condition_channels), coarsest, 3, padding=1)
+        in_widths = (coarsest, *config.widths[:-1])
+        self.blocks = nn.ModuleList(SpadeResBlock(i, o, config) for i, o in zip(in_widths, config.widths, strict=True))
+        self.conv_img = nn.Conv2d(config.widths[-1], config.out_channels, 3, padding=1)
+
+    def forward(self, *conditions: Tensor, z: Tensor | None = None) -> Tensor:
+        """Draw the image.
+
+        Args:
+            conditions: (B, C_k, H, W) each, C_k as in ``config.condition_channels``; about [-1, 1].
+            z: style code (B, style_dim); given exactly when ``config.style_dim`` is not 0.
+
+        Returns:
+            (B, out_channels, H, W), the linear output of the last convolution; the caller bounds it.
+
+        Raises:
+            ValueError: a condition or z is missing, superfluous or of another shape than configured.
+        """
+        self._check(conditions, z)
+        height, width = conditions[0].shape[-2:]
+        pyramid = self.pyramid(conditions)
+        if z is None:
+            x = self.fc(torch.cat(pyramid[0], dim=1))
+        else:
+            grid = self.fc(z).unflatten(1, (self.config.widths[0], *self.config.style_grid))
+            x = F.interpolate(grid, size=pyramid[0][0].shape[-2:], mode="bilinear", align_corners=False)
+        for level, (block, resized) in enumerate(zip(self.blocks, pyramid, strict=True)):
+            if level:
+                x = F.interpolate(x, scale_factor=2, mode="nearest")
+            x = block(x, resized)
+        return self.conv_img(F.leaky_relu(x, 0.2))[..., :height, :width]
+
+    def pyramid(self, conditions: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The conditions, padded, at the grid of every level, coarse to fine; all norms share it."""
+        levels = [[pad_to_multiple(c, 2 ** (len(self.config.widths) - 1)) for c in conditions]]
+        for _ in self.config.widths[1:]:
+            if self.config.resize == "area":
+                levels.append([F.avg_pool2d(c, 2) for c in levels[-1]])
+            else:
+                levels.append([c[..., ::2, ::2] for c in levels[-1]])
+        return levels[::-1]
+
+    def _check(self, conditions: Sequence[Tensor], z: Tensor | None) -> None:
+        channels, size = tuple(c.shape[1] for c in conditions), {(c.shape[0], *c.shape[2:]) for c in conditions}
+        if channels != self.config.condition_channels or len(size) != 1:
+            raise ValueError(
+                f"expected conditions of one size with {self.config.condition_channels} channels, "
+                f"got {[tuple(c.shape) for c in conditions]}"
+            )
+        wanted = (len(conditions[0]), self.config.style_dim) if self.config.style_dim else None
+        found = None if z is None else tuple(z.shape)
+        if found != wanted:
+            raise ValueError(f"expected a style code of shape {wanted}, got {found}")
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Replicate the last row and column of (B, C, H, W) until both sides divide by ``multiple``."""
+    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+@dataclass(frozen=True)
+class StyleConfig:
+    """Shape of a ``StyleEncoder``: input channels, channels of each stride-2 convolution, length of z."""
+
+    in_channels: int = 3
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128, 128)
+    style_dim: int = 64
+    grid: tuple[int, int] = (4, 4)
+    spectral: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.in_channels, *self.widths, self.style_dim, *self.grid) < 1:
+            raise ValueError(f"every size must be positive: {self}")
+
+
+class StyleEncoder(Pretrained):
+    """An image of any size to the mean and log-variance of its style code (SPADE, section 3.4 and figure 14).
+
+    Stride-2 3x3 convolutions with instance norm and LeakyReLU(0.2), average-pooled to a fixed grid.
+    Images too small to fill that grid are enlarged first.
+    """
+
+    config_type = StyleConfig
+
+    def __init__(self, config: StyleConfig) -> None:
+        super().__init__()
+        self.config = config
+        in_widths = (config.in_channels, *config.widths[:-1])
+        self.layers = nn.ModuleList(
+            _conv(i, o, 3, config.spectral, bias=False, stride=2) for i, o in zip(in_widths, config.widths, strict=True)
+        )
+        features = config.widths[-1] * config.grid[0] * config.grid[1]
+        self.fc_mu = nn.Linear(features, config.style_dim)
+        self.fc_var = nn.Linear(features, config.style_dim)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, in_channels, H, W), about [-1, 1], to mu and logvar, (B, style_dim) each."""
+        stride = 2 ** len(self.layers)
+        size = [max(side, cells * stride) for side, cells in zip(image.shape[-2:], self.config.grid, strict=True)]
+        if tuple(size) != tuple(image.shape[-2:]):
+            image = F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+        for layer in self.layers:
+            image = F.leaky_relu(instance_norm(layer(image)), 0.2)
+        features = F.adaptive_avg_pool2d(image, self.config.grid).flatten(1)
+        return self.fc_mu(features), self.fc_var(features)
+
+    @staticmethod
+    def sample(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw z ~ N(mu, exp(logvar)) (Kingma & Welling 2014, the reparametrisation trick)."""
+        noise = torch.empty_like(mu).normal_(generator=generator)
+        return mu + noise * torch.exp(0.5 * logvar)
+
+
+def fuse_spectral_norm(module: nn.Module) -> nn.Module:
+    """Bake spectral normalisation into plain weights, in place, and return ``module``.
+
+    The module computes what it computed in eval mode, but no longer divides by a spectral norm at every
+    call; its ``config`` (and those of its parts) then says ``spectral=False``, so it saves and loads plainly.
+    """
+    for part in module.modules():
+        if parametrize.is_parametrized(part, "weight"):
+            was_training = part.training
+            part.eval()  # in training mode, reading the weight would advance the power iteration
+            parametrize.remove_parametrizations(part, "weight")
+            part.train(was_training)
+        if is_dataclass(getattr(part, "config", None)):
+            part.config = _without_spectral(part.config)
+    return module
+
+
+def _without_spectral(config: Any) -> Any:
+    changes: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name == "spectral":
+            changes["spectral"] = False
+        elif is_dataclass(value):
+            changes[field.name] = _without_spectral(value)
+    return replace(config, **changes)

@@ -1,0 +1,149 @@
+"""Moving an image: backward warps by flow or by depth and two cameras, and what a move hides.
+
+Symbols: (u, v) pixel coordinates with centres at +0.5; flow f = (f_u, f_v) in pixels, so that the
+point at p in one image is at p + f(p) in the other. "Backward" means that every pixel of the result
+looks up where it came from, so the result has no holes, only pixels that are not valid.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from render_refine.camera import Camera
+
+# Flow of a point that the other camera has at its back: finite, and outside every image.
+NOWHERE = 1e6
+# Sampling positions this far (pixels) outside the outermost pixel centres still count as inside:
+# float32 rounding on an image of some thousand pixels.
+ROUNDING = 1e-2
+
+Padding = Literal["border", "zeros"]
+
+
+def sample(image: Tensor, uv: Tensor, padding: Padding = "border") -> tuple[Tensor, Tensor]:
+    """Bilinear look-up at pixel coordinates.
+
+    Args:
+        image: (B, C, H, W); half precision is sampled in float32.
+        uv: (B, h, w, 2) coordinates in pixels of ``image``.
+        padding: what lies outside, the nearest border pixel or zeros.
+
+    Returns:
+        values (B, C, h, w), and valid (B, 1, h, w) bool: finite and within the outermost pixel centres.
+    """
+    size = uv.new_tensor([image.shape[-1], image.shape[-2]])
+    finite = uv.isfinite().all(dim=-1, keepdim=True)
+    inside = ((uv >= 0.5 - ROUNDING) & (uv <= size - 0.5 + ROUNDING)).all(dim=-1, keepdim=True)
+    dtype = torch.promote_types(image.dtype, torch.float32)
+    grid = torch.where(finite, uv, torch.full_like(uv, -NOWHERE)).to(dtype) * (2 / size.to(dtype)) - 1
+    values = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    return values.to(image.dtype), (finite & inside).permute(0, 3, 1, 2)
+
+
+def backward_warp(image: Tensor, flow: Tensor, padding: Padding = "border") -> tuple[Tensor, Tensor]:
+    """result(p) = image(p + flow(p)).
+
+    Args:
+        image: (B, C, H, W).
+        flow: (B, 2, H, W) in pixels, on the grid of the result.
+
+    Returns:
+        as ``sample``: the result (B, C, H, W) and its valid pixels (B, 1, H, W).
+    """
+    if flow.shape[1] != 2 or flow.shape[-2:] != image.shape[-2:]:
+        raise ValueError(f"flow {tuple(flow.shape)} does not fit the image {tuple(image.shape)}")
+    return sample(image, flow.permute(0, 2, 3, 1) + _pixel_centres(flow), padding)
+
+
+def flow_from_depth(depth: Tensor, camera_from: Camera, camera_to: Camera) -> Tensor:
+    """Where the still world that ``camera_from`` sees lies in the image of ``camera_to``.
+
+    With disparity 1/z, X_to / z = R ray + t / z: for the sky, at z = inf, only the rotation is left.
+
+    Args:
+        depth: (B, H, W) z-depth of ``camera_from``, positive; inf is sky.
+        camera_from, camera_to: one camera each, or B.
+
+    Returns:
+        flow (B, 2, H, W) in pixels. Points behind ``camera_to``, and those whose depth is not positive,
+        get a flow of 1e6 pixels, which every warp here calls not valid.
+    """
+    if depth.shape[-2:] != (camera_from.height, camera_from.width):
+        raise ValueError(f"depth {tuple(depth.shape)} for a camera of {camera_from.height}x{camera_from.width}")
+    pixels = camera_from.pixel_centres()
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
+    relative = camera_to.cam_from_world @ camera_from.world_from_cam
+    image_from_ray = camera_to.K @ relative[..., :3, :3] @ torch.linalg.inv(camera_from.K)
+    shift = torch.einsum("...ij,...j->...i", camera_to.K, relative[..., :3, 3])[..., None, None, :]
+    known = depth > 0
+    disparity = 1 / torch.where(known, depth, torch.ones_like(depth))
+    projected = torch.einsum("...ij,hwj->...hwi", image_from_ray, homogeneous) + disparity[..., None] * shift
+    w = projected[..., 2:]
+    seen = (w > 1e-6) & known[..., None]
+    uv = projected[..., :2] / torch.where(seen, w, torch.ones_like(w))
+    flow = torch.where(seen, uv - pixels, torch.full_like(uv, NOWHERE))
+    return flow.permute(0, 3, 1, 2)
+
+
+def warp_by_depth(
+    source: Tensor, depth: Tensor, camera: Camera, source_camera: Camera, padding: Padding = "border"
+) -> tuple[Tensor, Tensor]:
+    """What ``source_camera`` photographed, drawn at ``camera``, whose depth is known.
+
+    Args:
+        source: (B, C, H', W'), seen by ``source_camera``; its size may differ from that of ``camera``.
+        depth: (B, H, W) z-depth of ``camera``; inf is sky.
+
+    Returns:
+        as ``sample``. Occlusion is not tested here; see ``occluded``.
+    """
+    if source.shape[-2:] != (source_camera.height, source_camera.width):
+        raise ValueError(f"source {tuple(source.shape)} for a camera of {source_camera.height}x{source_camera.width}")
+    flow = flow_from_depth(depth, camera, source_camera)
+    return sample(source, flow.permute(0, 2, 3, 1) + _pixel_centres(flow), padding)
+
+
+def occluded(flow: Tensor, flow_back: Tensor) -> Tensor:
+    """Pixels whose point is hidden in, or outside of, the other image, by forward-backward consistency.
+
+    |f + f_back(p + f)|^2 > 0.01 (|f|^2 + |f_back|^2) + 0.5 (Sundaram, Brox, Keutzer, ECCV 2010, equation 5).
+
+    Args:
+        flow: (B, 2, H, W) from this image to the other.
+        flow_back: (B, 2, H, W) from the other image to this one.
+
+    Returns:
+        (B, 1, H, W) bool on the grid of ``flow``.
+    """
+    back, valid = backward_warp(flow_back, flow)
+    disagreement = _squared(flow + back)
+    return (disagreement > 0.01 * (_squared(flow) + _squared(back)) + 0.5) | ~valid
+
+
+def motion_boundary(flow: Tensor) -> Tensor:
+    """Pixels where the flow jumps: |grad f|^2 > 0.01 |f|^2 + 0.002 (Sundaram et al., equation 6).
+
+    Args:
+        flow: (B, 2, H, W) in pixels.
+
+    Returns:
+        (B, 1, H, W) bool.
+    """
+    across = F.pad(flow, (0, 1, 0, 0), mode="replicate").diff(dim=-1)
+    down = F.pad(flow, (0, 0, 0, 1), mode="replicate").diff(dim=-2)
+    return _squared(across) + _squared(down) > 0.01 * _squared(flow) + 0.002
+
+
+def _squared(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(dim=1, keepdim=True)
+
+
+def _pixel_centres(flow: Tensor) -> Tensor:
+    height, width = flow.shape[-2:]
+    v = torch.arange(height, device=flow.device, dtype=flow.dtype) + 0.5
+    u = torch.arange(width, device=flow.device, dtype=flow.dtype) + 0.5
+    return torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1)
