@@ -60,7 +60,8 @@ class Painter:
         if self.refiner is None:
             return view
         # The noise depends on the seed and on how much was drawn before, never on global state.
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.drawn)
+        # (Only the low 32 bits of a seed count on the CPU.)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.drawn) % 2**32)
         self.drawn += 1
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
         with self._precision(view.rgb):

@@ -18,13 +18,15 @@ from torch import Tensor
 from render_refine.camera import Camera, pose_from
 from render_refine.memory import View
 
+TRAVEL_FRAMES = 240
+
 
 @dataclass(frozen=True)
 class Scene:
     """What a move needs to know of the start frame, in scene units.
 
     Attributes:
-        travel: how far a whole flight goes.
+        travel: how far a flight goes in `TRAVEL_FRAMES` frames.
         subject: depth of what an orbit turns around.
         clearance: height above ground that the camera keeps.
         heading_pitch: direction of level flight, radians above the optical axis (towards the horizon).
@@ -126,10 +128,10 @@ class Flight:
     World-up is fixed, so the camera cannot roll.
     """
 
-    def __init__(self, scene: Scene, frames: int, *, steer: bool) -> None:
+    def __init__(self, scene: Scene, *, steer: bool) -> None:
         self.scene = scene
         self.steer = steer
-        self.step = scene.travel / max(frames - 1, 1)
+        self.step = scene.travel / TRAVEL_FRAMES
         self.position = torch.zeros(3)
         self.yaw = self.turn = self.climb = 0.0
 
@@ -173,12 +175,12 @@ class Flight:
 
 def forward(scene: Scene, frames: int) -> Flight:
     """Straight ahead, over whatever comes."""
-    return Flight(scene, frames, steer=False)
+    return Flight(scene, steer=False)
 
 
 def autopilot(scene: Scene, frames: int) -> Flight:
     """Ahead, turning towards open country."""
-    return Flight(scene, frames, steer=True)
+    return Flight(scene, steer=True)
 
 
 def ease(t: float) -> float:

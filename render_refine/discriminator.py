@@ -1,7 +1,7 @@
 """Critics of single images and of short clips: patch discriminators at several scales.
 
 Isola et al., CVPR 2017 (PatchGAN: one logit per patch); Wang et al., "pix2pixHD", CVPR 2018 (several
-scales, feature matching); Park et al., SPADE, CVPR 2019, figure 11 (spectral and instance norm);
+scales, feature matching); Park et al., SPADE, CVPR 2019, appendix A (spectral and instance norm);
 Wang et al., "vid2vid", NeurIPS 2018 (the same network over stacked frames).
 """
 

@@ -43,7 +43,7 @@ def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
     near = F.max_pool2d(torch.where(known, disparity, torch.zeros_like(disparity)), 17, stride=1, padding=8)
     nearness = disparity / near.clamp_min(1e-8)
     # A pixel at the local front keeps a little weight: where nothing else is near, it is all there is.
-    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + 1e-3, torch.zeros_like(disparity))
+    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + 1e-5, torch.zeros_like(disparity))
     filled = pull_push(values, weight.clamp_max(1))
     return torch.where(known, values, filled)
 

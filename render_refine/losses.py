@@ -126,7 +126,7 @@ def scale_invariant_log(
 def gradient_matching(prediction: Tensor, target: Tensor, mask: Tensor | None = None, scales: int = 4) -> Tensor:
     """L1 of the gradient of the difference, summed over scales: edges of depth where the target has them.
 
-    Ranftl et al., "MiDaS", TPAMI 2020, equation 11, on log-depth or disparity, whichever is passed; each
+    Ranftl et al., "MiDaS", TPAMI 2020 (the regulariser L_reg), on log-depth or disparity, whichever is passed; each
     scale takes every second pixel of the one before. A difference counts where both its pixels do.
 
     Args:

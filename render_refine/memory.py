@@ -14,7 +14,7 @@ from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
 COVERED = 0.05  # points per pixel from which a pixel counts as covered
-DETAIL_MATCH = 4.0  # how strongly points made for this distance outweigh others on the same surface
+DETAIL_MATCH = 8.0  # how strongly points made for this distance outweigh others on the same surface
 FREE_SPACE_MARGIN = 0.03  # relative depth by which new points may stand in front of what was seen
 
 

@@ -93,7 +93,7 @@ def sliced_wasserstein(a: Tensor, b: Tensor, generator: torch.Generator) -> dict
 def warp_error(frames: Tensor, flow: Tensor, flow_back: Tensor) -> Tensor:
     """Flicker: how much a frame differs from the next one, moved back along the flow.
 
-    Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, equation 11: the mean squared
+    Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018: the mean squared
     difference over pixels that are neither occluded nor at a motion boundary, averaged over pairs of frames
     (here also over channels).
 

@@ -47,9 +47,12 @@ class Pretrained(nn.Module):
 
         Raises:
             FileExistsError: ``directory`` exists, and ``overwrite`` is off or it is not a model folder.
+            FileNotFoundError: its parent does not exist.
         """
-        target = Path(directory).absolute()
-        exists = target.exists() or target.is_symlink()
+        target = Path(directory).resolve()
+        if not target.parent.is_dir():
+            raise FileNotFoundError(f"{target.parent} is not a folder to make {target.name} in")
+        exists = target.exists()
         if exists and not (overwrite and (target / CONFIG).is_file()):
             hint = "it is not a model folder" if overwrite else "overwriting was not asked for"
             raise FileExistsError(f"{target} exists and {hint}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -59,6 +60,7 @@ class SpadeConfig:
         norm: "instance", or "batch" (running statistics) as in the published SPADE.
         spectral: spectral normalisation of the main convolutions (training); see ``fuse_spectral_norm``.
         resize: how conditions reach the coarse levels: "area" averages, "nearest" keeps one-hot labels hard.
+        middle_blocks: residual blocks of the second level, 2 in most published models; other levels have one.
     """
 
     condition_channels: tuple[int, ...]
@@ -70,10 +72,11 @@ class SpadeConfig:
     norm: Literal["instance", "batch"] = "instance"
     spectral: bool = True
     resize: Literal["area", "nearest"] = "area"
+    middle_blocks: int = 1
 
     def __post_init__(self) -> None:
         sizes = (*self.condition_channels, self.out_channels, *self.widths, self.hidden, *self.style_grid)
-        if min(sizes) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
+        if min(*sizes, self.middle_blocks) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
             raise ValueError(f"every size must be positive: {self}")
 
 
@@ -81,7 +84,7 @@ class SpadeNorm(nn.Module):
     """Normalise, then scale and shift every pixel as the conditions say.
 
     out = norm(x), then for each condition k in order out = out * (1 + gamma_k) + beta_k, where gamma_k
-    and beta_k are 3x3 convolutions of relu(conv3x3(condition_k)) (SPADE, equations 1 and 2).
+    and beta_k are 3x3 convolutions of relu(conv3x3(condition_k)) (SPADE, equation 1).
     """
 
     def __init__(
@@ -157,7 +160,7 @@ class SpadeResBlock(nn.Module):
 class SpadeGenerator(Pretrained):
     """Condition images (and a style code) to an image of the same size.
 
-    One residual block per level; between levels the grid doubles by nearest neighbour. Any height and
+    Residual blocks, and between levels the grid doubles by nearest neighbour. Any height and
     width work: conditions are padded by replication to a multiple of 2^(levels - 1), the output is cropped.
     The coarsest grid follows the input size. Its features are a convolution of the conditions or, with a
     style code z, a linear map of z to ``config.style_grid`` (as in the papers), resized bilinearly to the
@@ -175,8 +178,10 @@ class SpadeGenerator(Pretrained):
             self.fc: nn.Module = nn.Linear(config.style_dim, coarsest * rows * columns)
         else:
             self.fc = nn.Conv2d(sum(config.condition_channels), coarsest, 3, padding=1)
-        in_widths = (coarsest, *config.widths[:-1])
-        self.blocks = nn.ModuleList(SpadeResBlock(i, o, config) for i, o in zip(in_widths, config.widths, strict=True))
+        repeats = [config.middle_blocks if level == 1 else 1 for level in range(len(config.widths))]
+        self.level_of_block = [level for level, count in enumerate(repeats) for _ in range(count)]
+        widths = [coarsest, *(config.widths[level] for level in self.level_of_block)]
+        self.blocks = nn.ModuleList(SpadeResBlock(i, o, config) for i, o in pairwise(widths))
         self.conv_img = nn.Conv2d(config.widths[-1], config.out_channels, 3, padding=1)
 
     def forward(self, *conditions: Tensor, z: Tensor | None = None) -> Tensor:
@@ -200,8 +205,9 @@ class SpadeGenerator(Pretrained):
         else:
             grid = self.fc(z).unflatten(1, (self.config.widths[0], *self.config.style_grid))
             x = F.interpolate(grid, size=pyramid[0][0].shape[-2:], mode="bilinear", align_corners=False)
-        for level, (block, resized) in enumerate(zip(self.blocks, pyramid, strict=True)):
-            if level:
+        for block, level in zip(self.blocks, self.level_of_block, strict=True):
+            resized = pyramid[level]
+            if x.shape[-2:] != resized[0].shape[-2:]:
                 x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = block(x, resized)
         return self.conv_img(F.leaky_relu(x, 0.2))[..., :height, :width]
@@ -251,7 +257,7 @@ class StyleConfig:
 
 
 class StyleEncoder(Pretrained):
-    """An image of any size to the mean and log-variance of its style code (SPADE, section 3.4 and figure 14).
+    """An image of any size to the mean and log-variance of its style code (SPADE, appendix A).
 
     Stride-2 3x3 convolutions with instance norm and LeakyReLU(0.2), average-pooled to a fixed grid.
     Images too small to fill that grid are enlarged first.

@@ -34,7 +34,8 @@ class Splat:
 
     Attributes:
         features: (B, C, H, W), differentiable in positions and features.
-        depth: (B, H, W) z of the visible surface, inf where nothing was hit; differentiable in z.
+        depth: (B, H, W) z of the visible surface, inf where nothing was hit; differentiable. A weighted mean
+            of 1 / z, which is what varies linearly across the image of a plane.
         coverage: (B, H, W) >= 0. `alpha_splat`: opacity in [0, 1). `soft_splat`: density, the number of
             front points a pixel received (1 where points lie one to a pixel, 0.25 where the surface is
             magnified twofold); not differentiable there.
@@ -112,9 +113,8 @@ def alpha_splat(
 
     composited = F.embedding_bag(point, features, start[:-1], mode="sum", per_sample_weights=weight)
     opacity = torch.zeros(pixels, dtype=weight.dtype, device=uv.device).index_add(0, pixel, weight)
-    depth = torch.zeros_like(opacity).index_add(0, pixel, weight * z[point])
-    occupied = start[1:] > start[:-1]
-    depth = torch.where(occupied, depth / opacity.clamp_min(1e-12), math.inf)
+    disparity = torch.zeros_like(opacity).index_add(0, pixel, weight / z[point])
+    depth = torch.where(start[1:] > start[:-1], opacity / disparity.clamp_min(1e-12), math.inf)
     return Splat(
         composited.view(batch, height, width, channels).permute(0, 3, 1, 2),
         depth.view(batch, height, width),
@@ -187,14 +187,14 @@ def soft_splat(
         density.index_add_(0, pixel, on_surface.detach())
         weight = on_surface if weights is None else on_surface * weights
         # One channel at a time: faster than rows for the few channels of a picture.
-        for i, value in enumerate((torch.ones_like(z), z, *channel)):
+        for i, value in enumerate((torch.ones_like(z), 1 / z, *channel)):
             sums[i] = sums[i].index_add(0, pixel, weight * value)
-    total, depth, *channel = (s[:-1] for s in sums)
+    total, disparity, *channel = (s[:-1] for s in sums)
     density = density[:-1]
     covered = total > 0
     safe = torch.where(covered, total, torch.ones_like(total))
     colour = torch.stack([c / safe for c in channel], dim=0).view(channels, batch, height, width)
-    depth = torch.where(covered, depth / safe, math.inf)
+    depth = torch.where(covered, safe / torch.where(covered, disparity, 1.0), math.inf)
     return Splat(
         colour.transpose(0, 1),
         depth.view(batch, height, width),

@@ -110,7 +110,7 @@ def warp_by_depth(
 def occluded(flow: Tensor, flow_back: Tensor) -> Tensor:
     """Pixels whose point is hidden in, or outside of, the other image, by forward-backward consistency.
 
-    |f + f_back(p + f)|^2 > 0.01 (|f|^2 + |f_back|^2) + 0.5 (Sundaram, Brox, Keutzer, ECCV 2010, equation 5).
+    |f + f_back(p + f)|^2 > 0.01 (|f|^2 + |f_back|^2) + 0.5 (Sundaram, Brox, Keutzer, ECCV 2010).
 
     Args:
         flow: (B, 2, H, W) from this image to the other.
@@ -125,7 +125,7 @@ def occluded(flow: Tensor, flow_back: Tensor) -> Tensor:
 
 
 def motion_boundary(flow: Tensor) -> Tensor:
-    """Pixels where the flow jumps: |grad f|^2 > 0.01 |f|^2 + 0.002 (Sundaram et al., equation 6).
+    """Pixels where the flow jumps: |grad f|^2 > 0.01 |f|^2 + 0.002 (Sundaram et al. 2010).
 
     Args:
         flow: (B, 2, H, W) in pixels.

@@ -55,15 +55,15 @@ def naive_soft(uv, z, f, height, width, softness):
                 if not claims:
                     continue
                 front = min(float(z[b, n]) for n in claims)
-                total = depth_sum = 0.0
+                total = inverse = 0.0
                 value = torch.zeros(channels, dtype=uv.dtype)
                 for n, w in touch:
                     behind = math.log(float(z[b, n]) / front)
                     if abs(behind) >= 3 * softness:
                         continue
                     w *= math.exp(-behind / softness)
-                    total, depth_sum, value = total + w, depth_sum + w * float(z[b, n]), value + w * f[b, n]
-                colour[b, :, i, j], depth[b, i, j], density[b, i, j] = value / total, depth_sum / total, total
+                    total, inverse, value = total + w, inverse + w / float(z[b, n]), value + w * f[b, n]
+                colour[b, :, i, j], depth[b, i, j], density[b, i, j] = value / total, total / inverse, total
     return colour, depth, density
 
 

@@ -1,0 +1,86 @@
+"""Depth from a single photo, for landscapes: a small U-Net, trained on procedural worlds alone.
+
+The network says how far each pixel is, up to an unknown scale, and whether it is sky. One unit of depth is
+set to the nearest tenth of the picture, so that every photo comes in like units.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from render_refine.precision import autocast
+from render_refine.unet import UNet
+
+WORKING_AREA = 192 * 320  # pixels that the network looks at
+LARGEST_RATIO = 300.0  # of the farthest to the nearest depth
+NEAREST_SHARE = 0.1
+LEAST_GROUND = 0.01  # of the picture; with less, nothing is sky
+
+
+class DepthEstimator:
+    """A network and what it takes to ask it about a photo of any size."""
+
+    def __init__(self, network: UNet) -> None:
+        self.network = network.eval()
+
+    @torch.no_grad()
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """Depth (H, W) of a photo (3, H, W) in [0, 1]: z with the nearest tenth at 1, inf in the sky."""
+        height, width = rgb.shape[-2:]
+        scale = min(1.0, math.sqrt(WORKING_AREA / (height * width)))
+        size = [max(16, round(side * scale)) for side in (height, width)]
+        small = F.interpolate(rgb[None], size=size, mode="bilinear", antialias=True, align_corners=False)
+        # The mean over the mirrored photo is steadier than either.
+        both = torch.cat([small, small.flip(-1)]).contiguous(memory_format=torch.channels_last)
+        with autocast(rgb.device):
+            out = self.network(both * 2 - 1)
+        out = 0.5 * (out[:1] + out[1:].flip(-1)).float()
+        out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
+        out = guided_filter(rgb[None], out, radius=max(2, round(0.01 * max(height, width))))[0]
+        log_depth, sky = out[0], out[1] > 0
+        if sky.float().mean() > 1 - LEAST_GROUND:
+            # Clouds from edge to edge, say. Into a sky at infinity one could fly for ever and see nothing move.
+            return torch.ones_like(log_depth)
+        nearest = log_depth[~sky].quantile(NEAREST_SHARE)
+        depth = (log_depth - nearest).clamp(-1.5, math.log(LARGEST_RATIO)).exp()
+        return torch.where(sky, torch.full_like(depth, math.inf), sharpen_edges(depth))
+
+
+def guided_filter(guide: Tensor, values: Tensor, radius: int, eps: float = 1e-3) -> Tensor:
+    """Smooth ``values`` so that they follow the edges of ``guide`` (He, Sun, Tang 2010, grey guide).
+
+    Args:
+        guide: (B, 3, H, W); values: (B, C, H, W).
+        radius: of the window in pixels.
+        eps: contrast below which the guide does not count, squared.
+    """
+    grey = guide.mean(dim=1, keepdim=True)
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+
+    mean_grey, mean_values = mean(grey), mean(values)
+    variance = mean(grey * grey) - mean_grey**2
+    slope = (mean(grey * values) - mean_grey * mean_values) / (variance + eps)
+    return mean(slope) * grey + mean(mean_values - slope * mean_grey)
+
+
+def sharpen_edges(depth: Tensor, reach: int = 3) -> Tensor:
+    """Turn ramps between near and far into steps: each pixel goes to the nearer end of its neighbourhood's range.
+
+    A blurred edge of depth would become a rubber sheet in flight. Gentle slopes stay.
+
+    Args:
+        depth: (H, W) z.
+        reach: half-width of the widest ramp in pixels.
+    """
+    log_depth = depth.log()[None, None]
+    size = 2 * reach + 1
+    high = F.max_pool2d(log_depth, size, stride=1, padding=reach)
+    low = -F.max_pool2d(-log_depth, size, stride=1, padding=reach)
+    stepped = torch.where(log_depth - low < high - log_depth, low, high)
+    return torch.where(high - low > 0.35, stepped, log_depth)[0, 0].exp()

@@ -1,0 +1,54 @@
+"""Making exact pictures as imperfect as photographs: the cameras, air and light that worlds do not vary enough."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def uniform(generator: torch.Generator, low: float, high: float) -> float:
+    """A number drawn evenly from [low, high)."""
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def chance(generator: torch.Generator, probability: float) -> bool:
+    """True with the given probability."""
+    return float(torch.rand((), generator=generator)) < probability
+
+
+def grade(rgb: Tensor, generator: torch.Generator) -> Tensor:
+    """Another exposure, contrast, white balance and saturation of an image (3, H, W) in [0, 1]."""
+    rgb = rgb.clamp(0, 1) ** (2 ** uniform(generator, -0.7, 0.7))
+    balance = torch.tensor([uniform(generator, 0.8, 1.2) for _ in range(3)])
+    rgb = rgb * balance[:, None, None].to(rgb.device) * uniform(generator, 0.75, 1.2)
+    mean = rgb.mean()
+    rgb = (rgb - mean) * uniform(generator, 0.6, 1.3) + mean
+    grey = rgb.mean(dim=0, keepdim=True)
+    return (grey + (rgb - grey) * uniform(generator, 0.2, 1.4)).clamp(0, 1)
+
+
+def haze(rgb: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
+    """Air in front of an image (3, H, W) by its depth (H, W): exponential, of one colour; the sky is left."""
+    finite = torch.isfinite(depth)
+    if not finite.any():
+        return rgb
+    reach = depth[finite].quantile(0.7) * 2 ** uniform(generator, -0.5, 4)
+    air = torch.tensor([uniform(generator, 0.4, 1.0) for _ in range(3)], device=rgb.device)
+    air = (0.7 * air.mean() + 0.3 * air)[:, None, None]
+    through = torch.where(finite, torch.exp(-depth / reach), torch.ones_like(depth))
+    return rgb * through + air * (1 - through)
+
+
+def sensor(rgb: Tensor, generator: torch.Generator) -> Tensor:
+    """Soft focus, noise and 8 bits."""
+    if chance(generator, 0.4):
+        height, width = rgb.shape[-2:]
+        factor = uniform(generator, 0.4, 1.0)
+        small = [max(8, round(height * factor)), max(8, round(width * factor))]
+        rgb = F.interpolate(rgb[None], size=small, mode="bilinear", antialias=True)
+        rgb = F.interpolate(rgb, size=(height, width), mode="bilinear")[0]
+    if chance(generator, 0.5):
+        noise = torch.randn(rgb.shape, generator=generator).to(rgb.device)
+        rgb = rgb + uniform(generator, 0, 0.04) * noise
+    return (rgb.clamp(0, 1) * 255).round() / 255

@@ -1,0 +1,7 @@
+"""Procedural landscapes with exact colour, depth, labels, flow and pose, at any hour of any season."""
+
+from pipelines.worlds.light import Light
+from pipelines.worlds.truth import flow_between
+from pipelines.worlds.world import LABELS, Frame, World
+
+__all__ = ["LABELS", "Frame", "Light", "World", "flow_between"]

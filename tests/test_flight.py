@@ -1,0 +1,156 @@
+"""The loop, the moves and the refiner, on small scenes with an untrained network."""
+
+import math
+
+import pytest
+import torch
+
+from infinite_view.flight import flight, forgetful_flight
+from infinite_view.moves import MOVES, TRAVEL_FRAMES, Scene
+from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth
+from infinite_view.virtual_views import out_and_back, random_away
+from render_refine.camera import Camera, pose_from
+from render_refine.metrics import psnr
+from render_refine.spade import SpadeConfig, StyleConfig
+
+TINY = RefinerConfig(
+    SpadeConfig((8,), 5, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)), detail=0.4
+)
+
+
+@pytest.fixture(scope="module")
+def refiner():
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = Refiner(TINY).eval()
+        # An untrained network hardly draws; this one paints wildly, so that its strokes can be seen.
+        network.generator.conv_img.weight.data.mul_(30)
+        return network
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Hills: a ground plane with a bump and a far wall below a sky."""
+    camera = Camera.from_fov(48, 72, math.radians(60))
+    down = camera.rays()[..., 1]
+    depth = torch.where(down > 0.05, 1 / down.clamp_min(1e-6), torch.where(down > -0.1, 20.0, torch.inf))
+    u, v = camera.pixel_centres().unbind(-1)
+    depth = torch.where((u - 50).abs() + (v - 30).abs() < 8, 3.0, depth)
+    rgb = 0.5 + 0.3 * torch.stack([(u / 5).sin(), (v / 4).cos(), ((u + v) / 9).sin()])
+    return (rgb * 255).round() / 255, depth, camera
+
+
+def fly(scene, name, frames, refiner=None, loop=flight, seed=0):
+    rgb, depth, camera = scene
+    move = MOVES[name](Scene.of(depth, camera), frames)
+    return list(loop(rgb, depth, camera, move, frames, refiner=refiner, seed=seed))
+
+
+@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("drawn", [True, False])
+def test_every_move_gives_whole_frames(scene, refiner, name, drawn):
+    frames = fly(scene, name, 20, refiner if drawn else None)
+    assert len(frames) == 20
+    assert torch.equal((frames[0].rgb * 255).round(), (scene[0] * 255).round())
+    for frame in frames:
+        assert frame.rgb.isfinite().all()
+        assert frame.rgb.min() >= 0
+        assert frame.rgb.max() <= 1
+        assert not frame.depth.isnan().any()
+        assert (frame.depth > 0).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_any_number_of_frames(scene, refiner, count):
+    assert len(fly(scene, "forward", count, refiner)) == count
+    assert len(fly(scene, "forward", count, refiner, loop=forgetful_flight)) == count
+
+
+def test_a_static_camera_shows_one_picture(scene, refiner):
+    frames = fly(scene, "static", 20, refiner)
+    assert all(torch.equal(frame.rgb, frames[0].rgb) for frame in frames)
+
+
+def test_the_same_seed_gives_the_same_flight(scene, refiner):
+    one, two, other = (fly(scene, "orbit", 17, refiner, seed=seed) for seed in (3, 3, 4))
+    assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(one, two, strict=True))
+    assert any(not torch.equal(a.rgb, b.rgb) for a, b in zip(one, other, strict=True))
+
+
+def test_the_world_is_the_same_on_return_and_only_with_memory(scene, refiner):
+    def closure(loop):
+        frames = [f.rgb for f in fly(scene, "out-and-back", 33, refiner, loop=loop)]
+        return sum(float(psnr(frames[k], frames[32 - k])) for k in range(16)) / 16
+
+    remembered, forgotten = closure(flight), closure(forgetful_flight)
+    assert remembered > 30
+    assert remembered > forgotten + 6
+
+
+@pytest.mark.parametrize("name", ["forward", "autopilot"])
+def test_flights_travel_and_keep_level_and_clear(scene, name):
+    _, depth, camera = scene
+    measured = Scene.of(depth, camera)
+    lower = depth[24:][depth[24:].isfinite()].median()
+    assert measured.travel >= lower
+    frames = fly(scene, name, 49)
+    steps = [(b.camera.centre - a.camera.centre).norm() for a, b in zip(frames, frames[1:], strict=False)]
+    assert torch.stack(steps).mean() * TRAVEL_FRAMES == pytest.approx(measured.travel, rel=0.05)
+    for frame in frames:
+        across = frame.camera.world_from_cam[:3, 0]
+        assert abs(float(across[1])) < 1e-6  # no roll: the camera's x axis is level
+        assert frame.camera.centre[1] < 1 - 0.5 * measured.clearance  # above the plane
+
+
+def test_the_autopilot_climbs_over_a_wall():
+    camera = Camera.from_fov(48, 72, math.radians(60))
+    depth = torch.full((48, 72), 2.0)
+    depth[:10] = math.inf
+    move = MOVES["autopilot"](Scene.of(depth, camera), 100)
+    wall = depth / 4
+    view = ViewStub(camera, wall)
+    for start in range(0, 100, 10):
+        last = move.next_poses(start, 10, view)[-1]
+        view = ViewStub(camera.at(last), wall)
+    assert camera.at(last).centre[1] < 0
+
+
+class ViewStub:
+    def __init__(self, camera, depth):
+        self.camera, self.depth = camera, depth
+
+
+def test_known_pixels_are_never_changed(scene, refiner):
+    rgb, depth, camera = scene
+    view = out_and_back(rgb, depth, camera, camera.at(pose_from(torch.tensor([0.2, 0, -0.5]), yaw=0.15)), camera)
+    batch = ViewBatch.of([view])
+    z = torch.zeros(1, 4)
+    noise = torch.randn(1, 1, 48, 72, generator=torch.Generator().manual_seed(0))
+    out = refiner(batch, z, noise)
+    sharp = view.known & (view.density >= 0.8)
+    assert 0.05 < sharp.float().mean() < 1
+    assert torch.equal(out.rgb[0][:, sharp], view.rgb[:, sharp])
+    solid = view.known & ~view.sky
+    torch.testing.assert_close(out.log_depth[0][solid].exp(), view.depth[solid])
+    bound = TINY.detail * magnified(view.density)
+    change = (out.rgb[0] - view.rgb).abs().amax(dim=0)
+    assert (change[view.known] <= bound[view.known] + 1e-6).all()
+    assert change[~view.known].max() > 0
+
+
+def test_out_and_back_views_look_like_the_photo_where_known(scene):
+    rgb, depth, camera = scene
+    for seed in range(6):
+        away = random_away(camera, depth, torch.Generator().manual_seed(seed))
+        view = out_and_back(rgb, depth, camera, away, camera)
+        assert view.known.float().mean() > 0.3
+        assert (view.rgb - rgb)[:, view.known].abs().mean() < 0.12
+
+
+def test_depth_is_normalised_without_a_unit():
+    depth = torch.tensor([[[1.0, 2, 4], [math.inf, 8, 16]]])
+    one, two = normalised_log_depth(depth), normalised_log_depth(depth * 1000)
+    torch.testing.assert_close(one, two)
+    assert one[0, 1, 0] == 1
+    assert one[0, 0, 2] == 0
+    assert normalised_log_depth(torch.full((1, 2, 2), math.inf)).eq(1).all()

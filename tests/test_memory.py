@@ -1,0 +1,178 @@
+"""Points, hole filling and the world memory."""
+
+import math
+
+import pytest
+import torch
+
+from render_refine.camera import Camera, pose_from
+from render_refine.fill import close_cracks, fill_far, pull_push
+from render_refine.memory import WorldMemory
+from render_refine.points import PointCloud, lift, lift_sky
+
+
+def image(height, width, seed=0):
+    rgb = torch.rand(3, height, width, generator=torch.Generator().manual_seed(seed))
+    return (rgb * 255).round() / 255
+
+
+def smooth_image(height, width):
+    v, u = torch.meshgrid(torch.linspace(0, 3, height), torch.linspace(0, 4, width), indexing="ij")
+    return 0.5 + 0.4 * torch.stack([u.sin() * v.cos(), (u + v).cos(), (u - v).sin()])
+
+
+@pytest.fixture
+def landscape():
+    """A ground plane one unit below the camera, under a sky."""
+    camera = Camera.from_fov(64, 96, math.radians(60))
+    down = camera.rays()[..., 1]
+    depth = torch.where(down > 0.02, 1 / down.clamp_min(1e-6), torch.inf)
+    return smooth_image(64, 96), depth, camera
+
+
+def test_lifting_keeps_colours_sizes_and_places():
+    camera = Camera.from_fov(3, 4, 1.0, pose_from(torch.tensor([0.5, 0, 0])))
+    depth = torch.full((3, 4), 2.0)
+    depth[0, 0] = math.inf
+    cloud = lift(image(3, 4), depth, camera)
+    assert len(cloud) == 11
+    uv, z = camera.project(cloud.xyz)
+    torch.testing.assert_close(uv[0], torch.tensor([1.5, 0.5]))
+    torch.testing.assert_close(z, torch.full((11,), 2.0))
+    torch.testing.assert_close(cloud.footprint * camera.focal, torch.full((11,), 2.0))
+    sky = lift_sky(image(3, 4), camera, torch.isinf(depth))
+    torch.testing.assert_close(sky.xyz.norm(dim=-1), torch.ones(1))
+
+
+def test_clouds_move_and_thin():
+    cloud = PointCloud(torch.tensor([[0.1, 0, 0], [0.2, 0, 0], [1.1, 0, 0]]), torch.eye(3), torch.ones(3))
+    assert cloud.thin(1.0).features.tolist() == [[1, 0, 0], [0, 0, 1]]
+    pose = pose_from(torch.tensor([1.0, 2, 3]), yaw=0.4)
+    moved = cloud.transform(pose)
+    torch.testing.assert_close(moved.transform(torch.linalg.inv(pose)).xyz, cloud.xyz, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(moved.xyz[0], (pose @ torch.tensor([0.1, 0, 0, 1]))[:3])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 3), (16, 16), (17, 30)])
+def test_pull_push_keeps_what_is_known_and_stays_within_its_range(size):
+    values = image(*size)[None]
+    weight = (torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1)) > 0.6).float()
+    weight[..., 0, 0] = 1
+    filled = pull_push(values, weight)
+    torch.testing.assert_close(filled * weight, values * weight)
+    known = values[0][:, weight[0, 0] > 0]
+    for channel in range(3):
+        assert filled[0, channel].min() >= known[channel].min() - 1e-5
+        assert filled[0, channel].max() <= known[channel].max() + 1e-5
+
+
+def test_pull_push_continues_a_constant():
+    weight = torch.zeros(1, 1, 9, 20)
+    weight[..., 4, 3] = 1
+    torch.testing.assert_close(pull_push(torch.full((1, 2, 9, 20), 0.7) * weight, weight), torch.full((1, 2, 9, 20), 0.7))
+
+
+def test_holes_are_filled_from_their_far_side():
+    """Left a near red wall, right a far blue one, a hole between: the hole belongs to the blue wall."""
+    values = torch.zeros(1, 2, 8, 30)
+    values[:, 0, :, :12], values[:, 1, :, 18:] = 1, 1
+    disparity = torch.zeros(1, 1, 8, 30)
+    disparity[..., :12], disparity[..., 18:] = 1.0, 0.1
+    known = torch.ones(1, 1, 8, 30, dtype=torch.bool)
+    known[..., 12:18] = False
+    filled = fill_far(values, disparity, known)
+    assert filled[0, 1, :, 12:18].min() > 0.9
+    torch.testing.assert_close(filled[:, :, :, :12], values[:, :, :, :12])
+
+
+def test_cracks_close_only_in_thin_surfaces():
+    depth = torch.full((12, 12), 1.0)
+    depth[:, 6] = 10.0  # a far column behind a near wall
+    rgb = torch.zeros(3, 12, 12)
+    rgb[0] = 1.0
+    rgb[:, :, 6] = torch.tensor([0.0, 0, 1])[:, None]
+    sparse, full = torch.full((12, 12), 0.3), torch.ones(12, 12)
+    filled, filled_depth, density = close_cracks(rgb, depth, sparse)
+    torch.testing.assert_close(filled[:, :, 6], torch.tensor([1.0, 0, 0])[:, None].expand(3, 12))
+    torch.testing.assert_close(filled_depth, torch.ones(12, 12))
+    assert density[6, 6] < 0.35
+    kept, kept_depth, _ = close_cracks(rgb, depth, full)
+    assert torch.equal(kept, rgb)
+    assert torch.equal(kept_depth, depth)
+
+
+def test_what_is_written_is_read_back_to_the_bit(landscape):
+    rgb, depth, camera = landscape
+    rgb = (rgb * 255).round() / 255
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    view = memory.render(camera)
+    assert torch.equal((view.rgb * 255).round(), (rgb * 255).round())
+    assert torch.equal(view.sky, torch.isinf(depth))
+    torch.testing.assert_close(view.depth, depth, rtol=1e-4, atol=1e-4)
+    assert view.known.all()
+    assert (view.density > 0.95).all()
+
+
+def test_a_nearer_view_is_magnified_but_whole(landscape):
+    rgb, depth, camera = landscape
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    forward = camera.at(pose_from(torch.tensor([0.0, 0, 1.0])))
+    view = memory.render(forward)
+    ground = forward.rays()[..., 1] > 0.1
+    assert view.known[ground].float().mean() > 0.99
+    assert view.density[ground].mean() < 0.6
+    # The plane is still where it was: one unit below.
+    height = forward.unproject(torch.where(view.sky, 1.0, view.depth))[..., 1]
+    assert (height[ground & ~view.sky] - 1).abs().median() < 0.03
+
+
+def test_new_detail_does_not_change_the_old_view(landscape):
+    rgb, depth, camera = landscape
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    before = memory.render(camera).rgb
+    near = camera.at(pose_from(torch.tensor([0.0, 0, 1.0])))
+    view = memory.render(near)
+    noise = 0.2 * (image(64, 96, seed=5) - 0.5)
+    coarse = view.known & (view.density < 0.5)
+    assert coarse.float().mean() > 0.15
+    memory.write((view.rgb + noise).clamp(0, 1), view.depth, near, coarse)
+    after = memory.render(camera).rgb
+    assert (after - before).square().mean() < 1e-4  # 40 dB
+    # ... and from nearby it is the new detail that is seen.
+    change = (memory.render(near).rgb - view.rgb)[:, coarse]
+    assert (change - noise[:, coarse]).square().mean() < 0.3 * noise.square().mean()
+
+
+def test_the_sky_turns_but_does_not_move(landscape):
+    rgb, depth, camera = landscape
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    start = memory.render(camera)
+    moved = memory.render(camera.at(pose_from(torch.tensor([3.0, 0, 5.0]))))
+    both = start.sky & moved.sky
+    assert both.float().mean() > 0.2
+    torch.testing.assert_close(moved.rgb[:, both], start.rgb[:, both], atol=1e-4, rtol=0)
+    turned = memory.render(camera.at(pose_from(torch.zeros(3), yaw=0.2)))
+    assert (turned.rgb - start.rgb)[:, both & turned.sky].abs().mean() > 0.01
+
+
+def test_what_would_hide_a_witnessed_view_is_found(landscape):
+    rgb, depth, camera = landscape
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    memory.witness(camera, depth)
+    everywhere = torch.ones_like(depth, dtype=torch.bool)
+    beside = camera.at(pose_from(torch.tensor([0.3, 0, 0])))
+    assert memory.occludes_seen(torch.full_like(depth, 0.5), beside, everywhere)[30, 30]
+    behind = beside.unproject(torch.full_like(depth, 1.0))
+    assert behind.isfinite().all()
+    assert not memory.occludes_seen(depth * 1.0, camera, everywhere).any()
+
+
+def test_an_empty_memory_has_nothing_but_holes():
+    view = WorldMemory().render(Camera.from_fov(8, 12, 1.0))
+    assert not view.known.any()
+    assert view.rgb.isfinite().all()

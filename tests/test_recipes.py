@@ -1,0 +1,135 @@
+"""The bundled recipes, on two tiny worlds: exact data in, losses that fall, models out that load."""
+
+import json
+
+import pytest
+import torch
+
+from infinite_view.refiner import Refiner, RefinerConfig
+from infinite_view.virtual_views import seen_from
+from pipelines.cli import main
+from pipelines.errors import InputError
+from pipelines.perception.depth import DepthEstimator, guided_filter, sharpen_edges
+from pipelines.training.augment import grade, haze, sensor
+from pipelines.training.depth import DepthConfig, DepthRecipe
+from pipelines.training.photo_set import PhotoSet, free_photos, split
+from pipelines.training.refiner import RefinerRecipe, RefinerTraining
+from pipelines.training.run import Budget, run
+from pipelines.training.world_set import HELD_OUT_SEED, WorldSet, render_pair
+from render_refine.discriminator import DiscriminatorConfig
+from render_refine.spade import SpadeConfig, StyleConfig
+from render_refine.unet import UNet, UNetConfig
+
+HEIGHT, WIDTH = 48, 64
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    made = WorldSet(tmp_path_factory.mktemp("worlds"), 2, height=HEIGHT, width=WIDTH)
+    made.make(processes=1)
+    return made
+
+
+def test_a_set_is_the_same_however_it_was_made(worlds):
+    again = render_pair(worlds.seed, 1, HEIGHT, WIDTH)
+    stored = worlds[1]
+    assert (again.target.rgb - stored.target.rgb).abs().max() <= 0.5 / 255 + 1e-6
+    assert torch.equal(again.source.depth, stored.source.depth)
+    assert torch.equal(again.source.labels, stored.source.labels)
+    other = render_pair(HELD_OUT_SEED, 1, HEIGHT, WIDTH)
+    assert not torch.equal(other.target.depth, stored.target.depth)
+
+
+def test_the_two_frames_of_a_pair_show_one_place(worlds):
+    for index in range(2):
+        pair = worlds[index]
+        everywhere = torch.ones_like(pair.source.depth, dtype=torch.bool)
+        view = seen_from(pair.source.rgb, pair.source.depth, everywhere, pair.source.camera, pair.target.camera)
+        both = view.known & ~view.sky & pair.target.depth.isfinite()
+        if both.float().mean() < 0.1:
+            continue
+        error = (view.depth / pair.target.depth - 1).abs()[both]
+        assert error.median() < 0.03
+
+
+def test_the_depth_recipe_learns(worlds, tmp_path):
+    config = DepthConfig(UNetConfig(3, 2, (8, 16, 16)), pairs=2, batch=4, height=HEIGHT, width=WIDTH, learning_rate=3e-3)
+    recipe = run(lambda kit: DepthRecipe(kit, worlds, config), tmp_path / "run", Budget(steps=60), log_every=1)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert len(lines) == 60
+    first, last = (sum(line["shape"] + line["sky"] for line in part) for part in (lines[:10], lines[-10:]))
+    assert last < 0.8 * first
+    estimate = DepthEstimator(UNet.from_pretrained(tmp_path / "run/model"))
+    depth = estimate(worlds[0].target.rgb)
+    assert depth.shape == (HEIGHT, WIDTH)
+    assert (depth > 0).all()
+    assert recipe.name == "depth"
+
+
+def test_the_refiner_recipe_learns_from_worlds_and_photos(worlds, tmp_path):
+    tiny = RefinerConfig(SpadeConfig((8,), 5, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), 4, (1, 1)))
+    config = RefinerTraining(tiny, DiscriminatorConfig(4, 8, 2, 1), pairs=2, batch=2, height=32, width=48)
+    photos = PhotoSet.__new__(PhotoSet)
+    frame = worlds[0].target
+    photos.items = [((frame.rgb * 255).to(torch.uint8), frame.depth)]
+    run(lambda kit: RefinerRecipe(kit, worlds, photos, config), tmp_path / "run", Budget(steps=40), log_every=1)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    first, last = (sum(line["l1"] + line["sky"] for line in part) for part in (lines[:10], lines[-10:]))
+    assert last < first
+    assert (tmp_path / "run/samples/000040.png").is_file()
+    assert Refiner.from_pretrained(tmp_path / "run/model").config.generator.spectral is False
+
+
+def test_photos_are_chosen_by_licence(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"manifest\.csv"):
+        free_photos(tmp_path)
+    (tmp_path / "manifest.csv").write_text("file,licence\na.jpg,CC0-1.0\nb.jpg,all rights reserved\nc.jpg,CC0\n")
+    assert free_photos(tmp_path) == [tmp_path / "a.jpg"]
+    names = [tmp_path / f"{k}.jpg" for k in range(10)]
+    training, held_out = split(names)
+    assert held_out == [names[0], names[5]]
+    assert not set(training) & set(held_out)
+
+
+def test_augmentation_stays_in_range_and_leaves_the_sky():
+    generator = torch.Generator().manual_seed(0)
+    rgb = torch.rand(3, 20, 30, generator=generator)
+    depth = torch.rand(20, 30, generator=generator) + 1
+    depth[:8] = torch.inf
+    for _ in range(10):
+        for image in (grade(rgb, generator), haze(rgb, depth, generator), sensor(rgb, generator)):
+            assert image.min() >= 0
+            assert image.max() <= 1
+    assert torch.equal(haze(rgb, depth, generator)[:, :8], rgb[:, :8])
+
+
+def test_edges_become_steps_and_slopes_stay():
+    ramp = torch.cat([torch.ones(10, 10), torch.linspace(1, 8, 6).expand(10, 6), torch.full((10, 10), 8.0)], dim=1)
+    sharp = sharpen_edges(ramp)
+    assert set(sharp.unique().tolist()) <= {1.0, 8.0} or ((sharp - 1).abs() < 1e-3).logical_or((sharp - 8).abs() < 1e-3).all()
+    slope = torch.linspace(1, 2, 60).expand(10, 60)
+    torch.testing.assert_close(sharpen_edges(slope), slope)
+
+
+def test_the_guided_filter_follows_the_guide():
+    guide = torch.zeros(1, 3, 16, 32)
+    guide[..., 16:] = 1
+    blurred = torch.linspace(0, 1, 32).expand(1, 1, 16, 32)
+    filtered = guided_filter(guide, blurred, radius=6)
+    step = filtered[0, 0, 8, 16] - filtered[0, 0, 8, 15]
+    assert step > 0.15
+    constant = torch.full((1, 1, 16, 32), 0.3)
+    torch.testing.assert_close(guided_filter(guide, constant, 6), constant)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["nonsense", "--steps", "1"], ["depth"], ["depth", "--steps", "0"], ["depth", "--minutes", "-1"], []],
+)
+def test_train_refuses_bad_input_in_one_line(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *words]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
