@@ -72,7 +72,9 @@ def main() -> None:
         small = torch.nn.functional.interpolate(torch.stack(frames), scale_factor=SHEET_WIDTH / 448, mode="area")
         sheet.append(torch.cat(list(small), dim=2))
         cells = [f"{row[k]['psnr']:6.1f} / {row[k]['ssim']:.3f}" for k in ("memory", "no_memory", "no_refinement")]
-        print(f"{path.name[:40]:40} {' '.join(cells)} {row['first_frame_s']:8.2f} {row['frames_per_s']:6.2f}", flush=True)
+        print(
+            f"{path.name[:40]:40} {' '.join(cells)} {row['first_frame_s']:8.2f} {row['frames_per_s']:6.2f}", flush=True
+        )
     for key in ("memory", "no_memory", "no_refinement"):
         psnr, ssim = (statistics.mean(r[key][m] for r in rows) for m in ("psnr", "ssim"))
         print(f"mean {key}: PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")

@@ -12,7 +12,7 @@ the memory is written once and read for ever; `forgetful_flight` is the original
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -72,7 +72,7 @@ class Painter:
 
 def flight(
     rgb: Tensor, depth: Tensor, camera: Camera, move: Move, frames: int, *, refiner: Refiner | None, seed: int = 0
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Fly into an RGB-D image; frame 0 is the image itself.
 
     Args:
@@ -105,7 +105,7 @@ def flight(
 
 def forgetful_flight(
     rgb: Tensor, depth: Tensor, camera: Camera, move: Move, frames: int, *, refiner: Refiner | None, seed: int = 0
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """The loop of Infinite Nature: as `flight`, but all that is kept is the last frame."""
     painter = Painter(refiner, rgb, depth, seed)
     view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool))

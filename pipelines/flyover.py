@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -152,7 +152,7 @@ class FlyoverPipeline:
         seed: int = 0,
         depth: Tensor | None = None,
         memory: bool = True,
-    ) -> Iterator[Frame]:
+    ) -> Generator[Frame, None, None]:
         """Fly into a photo; frame 0 is the photo itself.
 
         Args:
@@ -193,7 +193,8 @@ def default_size(photo: Tensor) -> tuple[int, int]:
         raise InputError(f"the photo has {height}x{width} pixels; wanted at least {SMALLEST_SIDE} a side")
     if max(height, width) > LARGEST_ASPECT * min(height, width):
         raise InputError(
-            f"the photo is {height}x{width}, more than {LARGEST_ASPECT:.0f} times as long as wide; crop it, or say --size"
+            f"the photo is {height}x{width}, more than {LARGEST_ASPECT:.0f} times as long as wide; "
+            "crop it, or say --size"
         )
     scale = min(1.0, math.sqrt(DEFAULT_AREA / (height * width)))
     return tuple(2 * max(SMALLEST_SIDE // 2, round(side * scale / 2)) for side in (height, width))  # type: ignore[return-value]

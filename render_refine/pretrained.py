@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self, Union
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 FORMAT_VERSION = 1
@@ -64,7 +64,8 @@ class Pretrained(nn.Module):
                 shutil.copytree(target, temporary, ignore=shutil.ignore_patterns(CONFIG, WEIGHTS))
             else:
                 temporary.mkdir()
-            save_file(_on_disk(self, dtype), temporary / WEIGHTS, metadata={"format": "pt"})
+            # Written through Python, so that the file gets the permissions that the user's files have.
+            (temporary / WEIGHTS).write_bytes(save(_on_disk(self, dtype), metadata={"format": "pt"}))
             (temporary / CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
             if exists:
                 target.rename(retired)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 from render_refine.pretrained import Pretrained
 
 EPS = 1e-5
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -294,7 +296,7 @@ class StyleEncoder(Pretrained):
         return mu + noise * torch.exp(0.5 * logvar)
 
 
-def fuse_spectral_norm(module: nn.Module) -> nn.Module:
+def fuse_spectral_norm(module: Network) -> Network:
     """Bake spectral normalisation into plain weights, in place, and return ``module``.
 
     The module computes what it computed in eval mode, but no longer divides by a spectral norm at every

@@ -55,7 +55,15 @@ def _check(uv: Tensor, z: Tensor, features: Tensor) -> None:
 
 
 def alpha_splat(
-    uv: Tensor, z: Tensor, features: Tensor, height: int, width: int, *, radius: float = 4.0, k: int = 128, tau: float = 1.0
+    uv: Tensor,
+    z: Tensor,
+    features: Tensor,
+    height: int,
+    width: int,
+    *,
+    radius: float = 4.0,
+    k: int = 128,
+    tau: float = 1.0,
 ) -> Splat:
     """Exact K-nearest alpha compositing of soft discs.
 
@@ -177,7 +185,7 @@ def soft_splat(
     log_front = front.log()
     sums = [torch.zeros(pixels + 1, dtype=z.dtype, device=z.device) for _ in range(channels + 2)]
     density = torch.zeros_like(front)
-    channel = features.unbind(dim=-1)
+    channels_of_points = features.unbind(dim=-1)
     weights = None if weights is None else weights.flatten()[point]
     for pixel, bilinear in taps:
         behind = log_z - log_front[pixel]
@@ -187,13 +195,13 @@ def soft_splat(
         density.index_add_(0, pixel, on_surface.detach())
         weight = on_surface if weights is None else on_surface * weights
         # One channel at a time: faster than rows for the few channels of a picture.
-        for i, value in enumerate((torch.ones_like(z), 1 / z, *channel)):
+        for i, value in enumerate((torch.ones_like(z), 1 / z, *channels_of_points)):
             sums[i] = sums[i].index_add(0, pixel, weight * value)
-    total, disparity, *channel = (s[:-1] for s in sums)
+    total, disparity, *colours = (s[:-1] for s in sums)
     density = density[:-1]
     covered = total > 0
     safe = torch.where(covered, total, torch.ones_like(total))
-    colour = torch.stack([c / safe for c in channel], dim=0).view(channels, batch, height, width)
+    colour = torch.stack([c / safe for c in colours], dim=0).view(channels, batch, height, width)
     depth = torch.where(covered, safe / torch.where(covered, disparity, 1.0), math.inf)
     return Splat(
         colour.transpose(0, 1),

@@ -1,5 +1,6 @@
 """The loop, the moves and the refiner, on small scenes with an untrained network."""
 
+import itertools
 import math
 
 import pytest
@@ -94,7 +95,7 @@ def test_flights_travel_and_keep_level_and_clear(scene, name):
     lower = depth[24:][depth[24:].isfinite()].median()
     assert measured.travel >= lower
     frames = fly(scene, name, 49)
-    steps = [(b.camera.centre - a.camera.centre).norm() for a, b in zip(frames, frames[1:], strict=False)]
+    steps = [(b.camera.centre - a.camera.centre).norm() for a, b in itertools.pairwise(frames)]
     assert torch.stack(steps).mean() * TRAVEL_FRAMES == pytest.approx(measured.travel, rel=0.05)
     for frame in frames:
         across = frame.camera.world_from_cam[:3, 0]

@@ -69,7 +69,18 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, photo):
 
 def test_every_switch(tmp_path, photo):
     np.save(tmp_path / "depth.npy", np.tile(np.linspace(9, 1, 72)[:, None], (1, 128)))
-    words = ["--frames", 9, "--size", "64x80", "--fps", "30000/1001", "--camera", "orbit", "--depth", tmp_path / "depth.npy"]
+    words = [
+        "--frames",
+        9,
+        "--size",
+        "64x80",
+        "--fps",
+        "30000/1001",
+        "--camera",
+        "orbit",
+        "--depth",
+        tmp_path / "depth.npy",
+    ]
     assert run(photo, "-o", tmp_path / "o.mp4", *words, "--no-memory", "--no-refine", "--device", "cpu") == 0
     assert next(iter(read_video_frames(tmp_path / "o.mp4"))).shape == (3, 64, 80)
 

@@ -69,7 +69,9 @@ def test_pull_push_keeps_what_is_known_and_stays_within_its_range(size):
 def test_pull_push_continues_a_constant():
     weight = torch.zeros(1, 1, 9, 20)
     weight[..., 4, 3] = 1
-    torch.testing.assert_close(pull_push(torch.full((1, 2, 9, 20), 0.7) * weight, weight), torch.full((1, 2, 9, 20), 0.7))
+    torch.testing.assert_close(
+        pull_push(torch.full((1, 2, 9, 20), 0.7) * weight, weight), torch.full((1, 2, 9, 20), 0.7)
+    )
 
 
 def test_holes_are_filled_from_their_far_side():

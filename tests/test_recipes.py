@@ -53,7 +53,9 @@ def test_the_two_frames_of_a_pair_show_one_place(worlds):
 
 
 def test_the_depth_recipe_learns(worlds, tmp_path):
-    config = DepthConfig(UNetConfig(3, 2, (8, 16, 16)), pairs=2, batch=4, height=HEIGHT, width=WIDTH, learning_rate=3e-3)
+    config = DepthConfig(
+        UNetConfig(3, 2, (8, 16, 16)), pairs=2, batch=4, height=HEIGHT, width=WIDTH, learning_rate=3e-3
+    )
     recipe = run(lambda kit: DepthRecipe(kit, worlds, config), tmp_path / "run", Budget(steps=60), log_every=1)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert len(lines) == 60
@@ -108,7 +110,10 @@ def test_augmentation_stays_in_range_and_leaves_the_sky():
 def test_edges_become_steps_and_slopes_stay():
     ramp = torch.cat([torch.ones(10, 10), torch.linspace(1, 8, 6).expand(10, 6), torch.full((10, 10), 8.0)], dim=1)
     sharp = sharpen_edges(ramp)
-    assert set(sharp.unique().tolist()) <= {1.0, 8.0} or ((sharp - 1).abs() < 1e-3).logical_or((sharp - 8).abs() < 1e-3).all()
+    assert (
+        set(sharp.unique().tolist()) <= {1.0, 8.0}
+        or ((sharp - 1).abs() < 1e-3).logical_or((sharp - 8).abs() < 1e-3).all()
+    )
     slope = torch.linspace(1, 2, 60).expand(10, 60)
     torch.testing.assert_close(sharpen_edges(slope), slope)
 

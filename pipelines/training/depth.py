@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,7 +21,7 @@ from render_refine.unet import UNet, UNetConfig
 class DepthConfig:
     """What the depth recipe trains, and with which settings."""
 
-    network: UNetConfig = UNetConfig(3, 2, (16, 32, 64, 128, 192))
+    network: UNetConfig = field(default_factory=lambda: UNetConfig(3, 2))
     pairs: int = 2000
     batch: int = 6
     height: int = 160
@@ -38,7 +38,7 @@ class DepthRecipe:
 
     def __init__(self, kit: Kit, worlds: WorldSet, config: DepthConfig) -> None:
         self.kit, self.worlds, self.config = kit, worlds, config
-        network = UNet(config.network).to(kit.device, memory_format=torch.channels_last)
+        network = UNet(config.network).to(kit.device).to(memory_format=torch.channels_last)
         self.modules = {"network": network}
         self.optimisers = {"network": torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=1e-3)}
         self.ema = {"network": EMA(network, 0.999)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class RefinerTraining:
     """What the refiner recipe trains, and with which settings; losses as in Infinite Nature, without VGG."""
 
     network: RefinerConfig = field(default_factory=RefinerConfig)
-    discriminator: DiscriminatorConfig = DiscriminatorConfig(4, width=32, layers=4, num_scales=2)
+    discriminator: DiscriminatorConfig = field(default_factory=lambda: DiscriminatorConfig(4, width=32))
     pairs: int = 2000
     photo_share: float = 0.5
     batch: int = 4
@@ -61,8 +62,9 @@ class RefinerRecipe:
 
     def __init__(self, kit: Kit, worlds: WorldSet, photos: PhotoSet | None, config: RefinerTraining) -> None:
         self.kit, self.worlds, self.photos, self.config = kit, worlds, photos, config
-        refiner = Refiner(config.network).to(kit.device, memory_format=torch.channels_last)
-        critic = MultiScaleDiscriminator(config.discriminator).to(kit.device, memory_format=torch.channels_last)
+        refiner = Refiner(config.network).to(kit.device).to(memory_format=torch.channels_last)
+        critic = MultiScaleDiscriminator(config.discriminator).to(kit.device).to(memory_format=torch.channels_last)
+        self.refiner, self.critic = refiner, critic
         self.modules = {"refiner": refiner, "critic": critic}
         self.optimisers = {
             "refiner": torch.optim.Adam(refiner.parameters(), config.learning_rate_g, betas=(0.0, 0.9)),
@@ -72,7 +74,7 @@ class RefinerRecipe:
 
     def step(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         config = self.config
-        refiner, critic = self.modules["refiner"], self.modules["critic"]
+        refiner, critic = self.refiner, self.critic
         # The rate falls to nothing over the last third.
         rate = min(1.0, 3 * (1 - self.kit.progress))
         for optimiser, full in zip(
@@ -131,7 +133,7 @@ class RefinerRecipe:
     def example(self, generator: torch.Generator) -> Example:
         """One training pair: of a world, or of a photo."""
         if self.photos is not None and chance(generator, self.config.photo_share):
-            return self._photo_example(generator)
+            return self._photo_example(self.photos, generator)
         pair = self.worlds[int(torch.randint(self.config.pairs, (), generator=generator))]
         # Graded side by side, since both must look the same.
         graded = grade(torch.cat([pair.source.rgb, pair.target.rgb], dim=2), generator)
@@ -142,12 +144,12 @@ class RefinerRecipe:
         view = seen_from(source_rgb, pair.source.depth, everywhere, pair.source.camera, home)
         return Example(view, _cut(target_rgb, window), _cut(pair.target.depth, window))
 
-    def _photo_example(self, generator: torch.Generator) -> Example:
-        rgb, depth = self.photos[int(torch.randint(len(self.photos), (), generator=generator))]
+    def _photo_example(self, photos: PhotoSet, generator: torch.Generator) -> Example:
+        rgb, depth = photos[int(torch.randint(len(photos), (), generator=generator))]
         if chance(generator, 0.5):
             rgb, depth = rgb.flip(-1), depth.flip(-1)
         rgb = grade(rgb, generator)
-        camera = Camera.from_fov(*depth.shape, math.radians(uniform(generator, 45, 75)))
+        camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(uniform(generator, 45, 75)))
         window = self._window(depth, generator)
         view = out_and_back(rgb, depth, camera, random_away(camera, depth, generator), camera.crop(*window))
         return Example(view, _cut(rgb, window), _cut(depth, window))
@@ -172,7 +174,8 @@ class RefinerRecipe:
         return torch.cat([torch.cat(list(x), dim=1) for x in columns], dim=2).clamp(0, 1).cpu()
 
     def export(self, folder: Path) -> None:
-        fuse_spectral_norm(self.ema["refiner"].module).save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
+        network = fuse_spectral_norm(deepcopy(self.ema["refiner"].module))
+        network.save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
 
 
 def _cut(image: Tensor, window: tuple[int, int, int, int]) -> Tensor:

@@ -33,6 +33,7 @@ from pipelines import __version__
 from pipelines.errors import InputError
 from pipelines.media.images import write_png, write_whole
 from pipelines.progress import Meter
+from render_refine.precision import autocast
 
 
 class Recipe(Protocol):
@@ -103,12 +104,11 @@ class Kit:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.progress = 0.0
-        self.bf16 = has_bf16(device)
         self.skipped = False
 
     def autocast(self) -> AbstractContextManager:
         """bfloat16 for matrix products and convolutions where the hardware has it, else plain float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+        return autocast(self.device)
 
     def descend(self, optimiser: Optimizer, loss: Tensor, max_norm: float = 1.0) -> bool:
         """Backward, clip the gradient to ``max_norm`` and step; or skip it all when anything is not finite.
@@ -136,7 +136,7 @@ class EMA:
     """
 
     def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
-        self.module = deepcopy(module).eval().requires_grad_(False)
+        self.module: Any = deepcopy(module).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()
@@ -253,16 +253,6 @@ def seed_of(seed: int, purpose: str) -> int:
 def generator_for(seed: int, purpose: str) -> torch.Generator:
     """A CPU generator, so that the same seed gives the same data on every device."""
     return torch.Generator().manual_seed(seed_of(seed, purpose))
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 faster than in float32, rather than by emulation."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        abilities = torch.cpu.get_capabilities()
-        return bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
-    return False
 
 
 def claim(folder: Path, recipe: Recipe, seed: int) -> None:

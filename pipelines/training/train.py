@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from pipelines.cli import parse
-from pipelines.errors import InputError
+from pipelines.models import load_depth, usable_device
 from pipelines.options import Count
 from pipelines.training.run import Budget, Kit, Recipe, run
 
@@ -31,7 +31,7 @@ them), checkpoint.pt and at the end model/."""
 
 @dataclass(frozen=True)
 class TrainOptions:
-    recipe: tyro.conf.Positional[str]
+    recipe: tyro.conf.Positional[Literal["depth", "refiner"]]
     """depth or refiner"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
@@ -54,8 +54,7 @@ class TrainOptions:
 def main(argv: Sequence[str]) -> None:
     """Parse the options and train."""
     options = parse(TrainOptions, argv, prog="viewsynth train", description=EXAMPLES)
-    if options.recipe not in BUILDERS:
-        raise InputError(f"unknown recipe {options.recipe!r}; wanted one of {', '.join(BUILDERS)}")
+    usable_device(options.device)
     budget = Budget(options.steps, options.minutes)
     build = BUILDERS[options.recipe](options)
     run(build, options.output or Path("runs") / options.recipe, budget, device=options.device, seed=options.seed)
@@ -78,7 +77,6 @@ def depth(options: TrainOptions):
 
 def refiner(options: TrainOptions):
     """Builder of the refiner recipe."""
-    from pipelines.models import load_depth
     from pipelines.training.photo_set import PhotoSet, free_photos, split
     from pipelines.training.refiner import RefinerRecipe, RefinerTraining
     from pipelines.training.world_set import WorldSet

@@ -55,7 +55,7 @@ def prospect(world: World, x: Tensor, z: Tensor, yaw: Tensor, above: float) -> t
     sea = (ground <= 0).float()
     # Open nearby, a skyline that rises but is no wall, no tree before the lens, not only water.
     score = 3 * skyline.clamp_max(0.3) - 2 * (skyline - 0.4).clamp_min(0) - 8 * (gap + 0.02).clamp_min(0)
-    score = score + 0.15 * seen.log() - 25 * woods / above - 0.2 * sea.mean(1) - 0.2 * sea[:, :12].mean(1)
+    score = score + 0.15 * seen.log() - 25 * woods / above - 0.15 * sea[:, :12].mean(1)
     return eye, score, skyline
 
 

@@ -58,7 +58,7 @@ def octave(generator: torch.Generator, size: int, cells: int, device: str = "cpu
 def fbm(
     generator: torch.Generator, size: int, cells: int, octaves: int, gain: float = 0.5, device: str = "cpu"
 ) -> Tensor:
-    """(size, size) fractional Brownian motion: octaves of doubling frequency, each ``gain`` as strong; unit variance."""
+    """(size, size) fractional Brownian motion: octaves of doubling frequency, amplitude times ``gain``; std 1."""
     total = torch.zeros(size, size, device=device)
     for k in range(octaves):
         if cells << k > size:

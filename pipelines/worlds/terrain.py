@@ -49,7 +49,7 @@ class Relief:
         def uniform(low: float, high: float) -> float:
             return low + (high - low) * torch.rand((), generator=generator).item()
 
-        kind = int(torch.multinomial(torch.tensor([0.38, 0.16, 0.12, 0.20, 0.06, 0.08]), 1, generator=generator))
+        kind = int(torch.multinomial(torch.tensor([0.34, 0.14, 0.11, 0.28, 0.06, 0.07]), 1, generator=generator))
         mountains, hills, plateaus, water = (
             (uniform(900, 2200), uniform(40, 160), 0.0, uniform(-0.1, 0.25)),
             (uniform(0, 350), uniform(60, 180), 0.0, uniform(-0.15, 0.3)),
