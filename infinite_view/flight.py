@@ -26,7 +26,7 @@ from render_refine.memory import View, WorldMemory
 from render_refine.precision import autocast
 
 KEYFRAME_EVERY = 8  # frames
-MAGNIFIED = 0.5  # points per pixel below which a surface is drawn again, finer
+MAGNIFIED = 0.6  # points per pixel below which a surface is drawn again, finer
 NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
 
 

@@ -49,12 +49,13 @@ def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
 
 
 def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """Close gaps of up to ``2 * reach`` pixels between the points of magnified surfaces.
+    """Make magnified surfaces whole: gaps of up to ``2 * reach`` pixels between their points, and blocks.
 
     A surface seen from nearer than it was stored opens up between its points, and shows what lies behind or
     nothing. A grey-scale closing of disparity finds such gaps: pixels that lie behind the surface on both
-    sides. They take the weighted mean of the surface around them. Surfaces at full density stay as they
-    are, so a thin view between two branches remains one.
+    sides. They take the weighted mean of the surface around them, and so do, gradually, the pixels of the
+    surface itself, which would show each point as a block. Surfaces at full density stay as they are, so a
+    thin view between two branches remains one.
 
     Args:
         rgb: (C, H, W); depth: (H, W), inf where nothing is; density: (H, W) points per pixel.
@@ -79,8 +80,11 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     means = sums[0, :-1] / sums[0, -1:].clamp_min(1e-8)
     gap = (disparity < 0.9 * closed)[0, 0] & (sums[0, -1] > 1e-4)
     crack = gap & (means[-1] < 0.8)
-    rgb = torch.where(crack, means[: len(rgb)], rgb)
-    depth = torch.where(crack, 1 / means[len(rgb)].clamp_min(1e-12), depth)
+    # Where points are sparse, one point to a pixel would show as blocks.
+    smooth = ((0.7 - means[-1]) / 0.3).clamp(0, 1) * on_surface[0, 0]
+    smooth = torch.where(crack, torch.ones_like(smooth), smooth)
+    rgb = torch.lerp(rgb, means[: len(rgb)], smooth)
+    depth = torch.where(smooth > 0, 1 / torch.lerp(disparity[0, 0], means[len(rgb)], smooth).clamp_min(1e-12), depth)
     surface = torch.maximum(on_surface, crack[None, None].to(rgb.dtype))
     mean_density = around(weight) / around(surface).clamp_min(1e-8)
     return rgb, depth, torch.where(torch.isfinite(depth), mean_density[0, 0], torch.zeros_like(density))

@@ -100,8 +100,11 @@ class WorldMemory:
     def render(self, camera: Camera) -> View:
         """The memory seen from ``camera``."""
         front = self._splat(self.surface.cloud(), camera)
-        rgb, depth, density = front.features[0], front.depth[0], front.coverage[0]
-        depth = torch.where(density > COVERED, depth, torch.inf)
+        rgb, octaves = front.features[0, :3], front.features[0, 3]
+        depth = torch.where(front.coverage[0] > COVERED, front.depth[0], torch.inf)
+        # Points that are magnified p-fold lie 1 / p^2 to a pixel, on ground at a grazing angle 1 / p^3. Where
+        # fewer are counted, neighbours hide each other (rough slopes, silhouettes): that is no lack of detail.
+        density = torch.maximum(front.coverage[0], torch.exp2(-3 * octaves)).clamp_max(1)
         rgb, depth, density = close_cracks(rgb, depth, density)
         solid = torch.isfinite(depth)
 
@@ -111,7 +114,7 @@ class WorldMemory:
         sky = self._splat(self.dome.cloud(), camera.at(turned))
         sky_covered = _close(sky.coverage[0] > COVERED)
         known = solid | sky_covered
-        sky_rgb = fill_far(sky.features, torch.zeros_like(sky.depth)[:, None], sky.coverage[:, None] > COVERED)[0]
+        sky_rgb = fill_far(sky.features[:, :3], torch.zeros_like(sky.depth)[:, None], sky.coverage[:, None] > COVERED)[0]
         rgb = torch.where(solid, rgb, sky_rgb)
         density = torch.where(solid, density, sky_covered.to(density.dtype))
 
@@ -123,6 +126,7 @@ class WorldMemory:
         return View(camera, guess[:3].clamp(0, 1), torch.where(known, depth, filled_depth), density, known)
 
     def _splat(self, cloud: PointCloud, camera: Camera) -> Splat:
+        """Splat a cloud; the features are rgb and magnification in octaves."""
         uv, z = camera.project(cloud.xyz)
         reach = 1.0
         seen = (z > 0) & (uv > -reach).all(dim=-1)
@@ -131,8 +135,8 @@ class WorldMemory:
         # Size of the stored pixel in this view, in octaves: 0 where the point was made for this distance.
         octaves = torch.log2(cloud.footprint * camera.focal / z)
         fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
-        colours = cloud.features.to(uv.dtype) / 255
-        return soft_splat(uv[None], z[None], colours[None], camera.height, camera.width, weights=fit[None])
+        features = torch.cat([cloud.features.to(uv.dtype) / 255, octaves[:, None]], dim=1)
+        return soft_splat(uv[None], z[None], features[None], camera.height, camera.width, weights=fit[None])
 
 
 class _GrowingCloud:

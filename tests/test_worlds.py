@@ -8,14 +8,17 @@ from dataclasses import replace
 import pytest
 import torch
 
+from pipelines.flyover import DEMO
+from pipelines.media.images import read_image
 from pipelines.worlds import LABELS, World, flow_between
 from pipelines.worlds.light import sun_angles
 from pipelines.worlds.march import cast, first_reaching
 from pipelines.worlds.noise import Torus, blur, octave, slopes
 from pipelines.worlds.shading import hashed
 from pipelines.worlds.shadow import sun_shadow
-from pipelines.worlds.sheet import world_sheet
+from pipelines.worlds.sheet import demo_view, world_sheet
 from render_refine.camera import Camera, pose_from
+from render_refine.metrics import psnr
 
 SKY, WATER = LABELS.index("sky"), LABELS.index("water")
 
@@ -273,3 +276,9 @@ def test_sheet_has_its_tiles():
     sheet = world_sheet(seed=1, rows=1, columns=2, height=16, width=24)
     assert sheet.shape == (3, 16, 48)
     assert (sheet[..., :24] - sheet[..., 24:]).abs().mean() > 0.01
+
+
+def test_the_shipped_demo_is_a_world():
+    shipped = read_image(DEMO)
+    # Another processor may round a few pixels at a silhouette otherwise.
+    assert psnr(demo_view(), shipped) > 40

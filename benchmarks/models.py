@@ -1,0 +1,151 @@
+"""How good the bundled models are on worlds that they never saw, beside plain baselines in the same run.
+
+    python benchmarks/models.py --worlds FOLDER [--count 60] [--photos FOLDER] [--json FILE]
+
+Depth: error of log depth after the best scale, and overlap of the sky, against the mean depth and sky of each
+picture row over the training worlds' neighbours (a landscape without looking at it). Refiner: PSNR, SSIM and
+Laplacian energy of completed views against the true frame, over the pixels that are not known at full
+detail, against smooth filling and OpenCV's inpainting; with --photos also on the held-out photographs, flown
+out and back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from infinite_view.refiner import Refiner, ViewBatch, magnified
+from infinite_view.virtual_views import out_and_back, random_away, seen_from
+from pipelines.models import load_depth, load_refiner
+from pipelines.training.photo_set import PhotoSet, free_photos, split
+from pipelines.training.world_set import HELD_OUT_SEED, WorldSet
+from render_refine.camera import Camera
+from render_refine.memory import View
+from render_refine.metrics import laplacian_energy, psnr
+from render_refine.precision import autocast
+
+Scores = dict[str, float]
+
+
+def depth_scores(worlds: WorldSet) -> dict[str, Scores]:
+    """Mean scores of the depth model and of the row prior."""
+    estimate = load_depth()
+    targets = [worlds[k].target for k in range(worlds.count)]
+    log_near = [f.depth.log() - f.depth[f.depth.isfinite()].log().median() for f in targets]
+    rows: dict[str, list[Scores]] = {"model": [], "row prior": []}
+    for index, frame in enumerate(targets):
+        others = torch.stack([log for k, log in enumerate(log_near) if k != index])
+        finite = others.isfinite()
+        mean_row = torch.where(finite, others, 0).sum((0, 2)) / finite.sum((0, 2)).clamp_min(1)
+        sky_row = finite.float().mean((0, 2)) < 0.5
+        prior = torch.where(sky_row, math.inf, mean_row.exp())[:, None].expand_as(frame.depth)
+        rows["row prior"].append(compare_depth(prior, frame.depth))
+        rows["model"].append(compare_depth(estimate(frame.rgb), frame.depth))
+    return {name: mean_of(scores) for name, scores in rows.items()}
+
+
+def compare_depth(predicted: Tensor, true: Tensor) -> Scores:
+    """Scale-free log error where both are finite, and intersection over union of the sky."""
+    both = predicted.isfinite() & true.isfinite()
+    difference = (predicted.log() - true.log())[both]
+    error = (difference - difference.median()).abs().mean() if both.any() else torch.tensor(math.nan)
+    union = (predicted.isinf() | true.isinf()).sum()
+    sky = (predicted.isinf() & true.isinf()).sum() / union if union else torch.tensor(1.0)
+    return {"log error": float(error), "sky overlap": float(sky)}
+
+
+def refiner_scores(examples: Iterator[tuple[View, Tensor, Tensor]]) -> dict[str, Scores]:
+    """Mean scores of refined views and of the baselines."""
+    refiner = load_refiner()
+    rows: dict[str, list[Scores]] = {"refined": [], "smooth fill": [], "OpenCV inpainting": []}
+    for index, (view, rgb, depth) in enumerate(examples):
+        free = (magnified(view.density) > 0.25) | ~view.known
+        if free.float().mean() < 0.01:
+            continue
+        for name, drawn in (
+            ("refined", refine(refiner, view, rgb, depth, index)),
+            ("smooth fill", view.rgb),
+            ("OpenCV inpainting", inpaint(view)),
+        ):
+            energy = laplacian_energy(drawn[None] * free) / laplacian_energy(rgb[None] * free).clamp_min(1e-9)
+            hole = ~view.known
+            scores = {"PSNR new": float(psnr(drawn, rgb, free[None])), "detail": float(energy)}
+            if hole.float().mean() > 0.01:
+                scores["PSNR holes"] = float(psnr(drawn, rgb, hole[None]))
+            rows[name].append(scores)
+    return {name: mean_of(scores) for name, scores in rows.items()}
+
+
+@torch.no_grad()
+def refine(refiner: Refiner, view: View, rgb: Tensor, depth: Tensor, seed: int) -> Tensor:
+    """The refiner's picture of a view, with the style of the true frame (a flight has that of its start)."""
+    noise = torch.randn(1, 1, *rgb.shape[-2:], generator=torch.Generator().manual_seed(seed))
+    with autocast("cpu"):
+        z = refiner.style(rgb[None], depth[None])[0].float()
+        return refiner(ViewBatch.of([view]), z, noise).rgb[0]
+
+
+def inpaint(view: View) -> Tensor:
+    """What OpenCV makes of the holes (Telea 2004)."""
+    image = (view.rgb * view.known * 255).round().byte().permute(1, 2, 0).numpy()
+    filled = cv2.inpaint(np.ascontiguousarray(image), (~view.known).byte().numpy(), 5, cv2.INPAINT_TELEA)
+    return torch.from_numpy(filled).permute(2, 0, 1).float() / 255
+
+
+def world_views(worlds: WorldSet) -> Iterator[tuple[View, Tensor, Tensor]]:
+    """What the source frame shows of the target's place."""
+    for index in range(worlds.count):
+        pair = worlds[index]
+        everywhere = torch.ones_like(pair.source.depth, dtype=torch.bool)
+        view = seen_from(pair.source.rgb, pair.source.depth, everywhere, pair.source.camera, pair.target.camera)
+        yield view, pair.target.rgb, pair.target.depth
+
+
+def photo_views(photos: PhotoSet, each: int = 3) -> Iterator[tuple[View, Tensor, Tensor]]:
+    """Photographs flown out and back."""
+    for index in range(len(photos)):
+        rgb, depth = photos[index]
+        camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(60))
+        for seed in range(each):
+            away = random_away(camera, depth, torch.Generator().manual_seed(seed))
+            yield out_and_back(rgb, depth, camera, away, camera), rgb, depth
+
+
+def mean_of(scores: list[Scores]) -> Scores:
+    """Mean of each score over the rows that have it and are finite."""
+    names = {name for row in scores for name in row}
+    return {n: statistics.fmean(r[n] for r in scores if math.isfinite(r.get(n, math.nan))) for n in sorted(names)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--photos", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    worlds = WorldSet(options.worlds, options.count, seed=HELD_OUT_SEED)
+    worlds.make()
+    report = {"depth": depth_scores(worlds), "refiner, worlds": refiner_scores(world_views(worlds))}
+    if options.photos:
+        held_out = PhotoSet(split(free_photos(options.photos))[1], load_depth())
+        report["refiner, photos"] = refiner_scores(photo_views(held_out))
+    for title, table in report.items():
+        print(title)
+        for name, scores in table.items():
+            print(f"  {name:20}", "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
