@@ -3,7 +3,7 @@
     python benchmarks/models.py --worlds FOLDER [--count 60] [--photos FOLDER] [--json FILE]
 
 Depth: error of log depth after the best scale, and overlap of the sky, against the mean depth and sky of each
-picture row over the training worlds' neighbours (a landscape without looking at it). Refiner: PSNR, SSIM and
+picture row over the other worlds (a landscape without looking at it). Refiner: PSNR, SSIM and
 Laplacian energy of completed views against the true frame, over the pixels that are not known at full
 detail, against smooth filling and OpenCV's inpainting; with --photos also on the held-out photographs, flown
 out and back.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from render_refine.camera import Camera
-from render_refine.fill import close_cracks, fill_far
+from render_refine.fill import close_cracks, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
@@ -112,9 +112,10 @@ class WorldMemory:
         turned = camera.cam_from_world.clone()
         turned[:3, 3] = 0
         sky = self._splat(self.dome.cloud(), camera.at(turned))
-        sky_covered = _close(sky.coverage[0] > COVERED)
+        sky_seen = sky.coverage > COVERED
+        sky_covered = _close(sky_seen[0])
         known = solid | sky_covered
-        sky_rgb = fill_far(sky.features[:, :3], torch.zeros_like(sky.depth)[:, None], sky.coverage[:, None] > COVERED)[0]
+        sky_rgb = pull_push(sky.features[:, :3], sky_seen[:, None].to(rgb.dtype))[0]
         rgb = torch.where(solid, rgb, sky_rgb)
         density = torch.where(solid, density, sky_covered.to(density.dtype))
 

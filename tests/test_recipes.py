@@ -10,7 +10,7 @@ from infinite_view.virtual_views import seen_from
 from pipelines.cli import main
 from pipelines.errors import InputError
 from pipelines.perception.depth import DepthEstimator, guided_filter, sharpen_edges
-from pipelines.training.augment import grade, haze, sensor
+from pipelines.training.augment import another_sky, grade, haze, sensor
 from pipelines.training.depth import DepthConfig, DepthRecipe
 from pipelines.training.photo_set import PhotoSet, free_photos, split
 from pipelines.training.refiner import RefinerRecipe, RefinerTraining
@@ -101,7 +101,8 @@ def test_augmentation_stays_in_range_and_leaves_the_sky():
     depth = torch.rand(20, 30, generator=generator) + 1
     depth[:8] = torch.inf
     for _ in range(10):
-        for image in (grade(rgb, generator), haze(rgb, depth, generator), sensor(rgb, generator)):
+        made = [f(rgb, depth, generator) for f in (haze, another_sky)]
+        for image in (grade(rgb, generator), *made, sensor(rgb, generator)):
             assert image.min() >= 0
             assert image.max() <= 1
     assert torch.equal(haze(rgb, depth, generator)[:, :8], rgb[:, :8])

@@ -40,6 +40,27 @@ def haze(rgb: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
     return rgb * through + air * (1 - through)
 
 
+def another_sky(rgb: Tensor, depth: Tensor, generator: torch.Generator) -> Tensor:
+    """Any other sky over an image (3, H, W) with depth (H, W): day, dusk, night, aurora; and light to match.
+
+    Worlds have skies as the weather makes them; photographs also have black ones with a glow at the horizon.
+    """
+
+    def colour() -> Tensor:
+        tint = torch.tensor([uniform(generator, 0.3, 1.0) for _ in range(3)])
+        return (tint * uniform(generator, 0.02, 1.0) ** 1.5)[:, None, None].to(rgb.device)
+
+    height, width = depth.shape
+    down = torch.linspace(0, 1, height, device=rgb.device)[None, :, None] ** uniform(generator, 0.5, 3)
+    sky = torch.lerp(colour(), colour(), down).expand_as(rgb)
+    cells = [int(torch.randint(2, 7, (), generator=generator)) for _ in range(2)]
+    clouds = torch.rand(1, 1, *cells, generator=generator).to(rgb.device)
+    clouds = F.interpolate(clouds, size=(height, width), mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    sky = torch.lerp(sky, colour(), clouds * uniform(generator, 0, 1))
+    light = uniform(generator, 0.05, 1.0) if chance(generator, 0.6) else 1.0
+    return torch.where(torch.isinf(depth), sky, rgb * light)
+
+
 def sensor(rgb: Tensor, generator: torch.Generator) -> Tensor:
     """Soft focus, noise and 8 bits."""
     if chance(generator, 0.4):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.training.augment import chance, grade, haze, sensor, uniform
+from pipelines.training.augment import another_sky, chance, grade, haze, sensor, uniform
 from pipelines.training.run import EMA, Kit
 from pipelines.training.world_set import WorldSet
 from render_refine.losses import gradient_matching, scale_invariant_log
@@ -84,6 +84,8 @@ class DepthRecipe:
             rgb, depth = rgb.flip(-1), depth.flip(-1)
         if chance(generator, 0.5):
             rgb = haze(rgb, depth, generator)
+        if chance(generator, 0.35):
+            rgb = another_sky(rgb, depth, generator)
         rgb = sensor(grade(rgb, generator), generator)
         finite = depth[torch.isfinite(depth)]
         unit = finite.quantile(0.1) if len(finite) else 1.0
