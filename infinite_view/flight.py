@@ -93,7 +93,7 @@ def flight(
     yield Frame(view.rgb, view.depth, camera)
     shown = 0
     while shown < frames - 1:
-        poses = move.next_poses(shown, min(KEYFRAME_EVERY, frames - 1 - shown), view)
+        poses = _ask(move, shown, min(KEYFRAME_EVERY, frames - 1 - shown), view)
         _synthesise(memory, painter, camera.at(poses[-1]))
         for pose in poses:
             view = memory.render(camera.at(pose))
@@ -111,11 +111,17 @@ def forgetful_flight(
     view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool))
     yield Frame(rgb, depth, camera)
     for shown in range(frames - 1):
-        (pose,) = move.next_poses(shown, 1, view)
+        (pose,) = _ask(move, shown, 1, view)
         memory = WorldMemory(rgb.device)
         memory.write(view.rgb, view.depth, view.camera)
         view = painter.complete(memory.render(camera.at(pose)))
         yield Frame(view.rgb, view.depth, view.camera)
+
+
+def _ask(move: Move, start: int, count: int, view: View) -> list[Tensor]:
+    """The next poses; moves think on the CPU, wherever the pictures are."""
+    poses = move.next_poses(start, count, view.camera.to("cpu"), view.depth.cpu())
+    return [pose.to(view.depth.device) for pose in poses]
 
 
 def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> View:

@@ -1,7 +1,7 @@
 """Where the camera goes: presets as functions of time, and an autopilot that looks ahead.
 
-A move is asked for one stretch of poses at a time and is shown what the camera sees at its start, so that
-presets and the autopilot have one interface. Poses are ``cam_from_world`` (4, 4); the first camera of a
+A move is asked for one stretch of poses at a time and is shown the depth that the camera sees at its start,
+so that presets and the autopilot have one interface. Cameras and depth are on the CPU here. Poses are ``cam_from_world`` (4, 4); the first camera of a
 flight stands at the origin, and its y axis is down for the whole flight.
 """
 
@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from render_refine.camera import Camera, pose_from
-from render_refine.memory import View
 
 TRAVEL_FRAMES = 240
 
@@ -53,7 +52,7 @@ class Scene:
         height = float(below.median()) if len(below) else 0.3 * float(lower.median())
         clearance = 0.4 * max(height, 0.05 * float(lower.median()))
         farthest = finite & (depth >= every.quantile(0.95))
-        rows = (torch.arange(camera.height) + 0.5)[:, None].expand_as(depth)[farthest.cpu()]
+        rows = (torch.arange(camera.height) + 0.5)[:, None].expand_as(depth)[farthest]
         horizon = float(rows.median())
         pitch = math.atan2(float(camera.K[1, 2]) - horizon, float(camera.K[1, 1]))
         limit = math.radians(12)
@@ -63,8 +62,8 @@ class Scene:
 class Move(Protocol):
     """A camera move."""
 
-    def next_poses(self, start: int, count: int, view: View) -> list[Tensor]:
-        """Poses of frames start + 1 ... start + count; ``view`` is what frame ``start`` shows."""
+    def next_poses(self, start: int, count: int, camera: Camera, depth: Tensor) -> list[Tensor]:
+        """Poses of frames start + 1 ... start + count; ``camera`` and ``depth`` (H, W) are those of frame start."""
         ...
 
 
@@ -75,7 +74,7 @@ class Preset:
         self.pose = pose
         self.last = max(frames - 1, 1)
 
-    def next_poses(self, start: int, count: int, view: View) -> list[Tensor]:
+    def next_poses(self, start: int, count: int, camera: Camera, depth: Tensor) -> list[Tensor]:
         return [self.pose(frame / self.last) for frame in range(start + 1, start + count + 1)]
 
 
@@ -135,9 +134,9 @@ class Flight:
         self.position = torch.zeros(3)
         self.yaw = self.turn = self.climb = 0.0
 
-    def next_poses(self, start: int, count: int, view: View) -> list[Tensor]:
-        turn_wanted = self._open_side(view) if self.steer else 0.0
-        climb_wanted = self._climb_wanted(view, count)
+    def next_poses(self, start: int, count: int, camera: Camera, depth: Tensor) -> list[Tensor]:
+        turn_wanted = self._open_side(depth) if self.steer else 0.0
+        climb_wanted = self._climb_wanted(camera, depth, count)
         poses = []
         for _ in range(count):
             # Changes of direction are smoothed (0.05 a frame, as in the original demo).
@@ -150,21 +149,21 @@ class Flight:
             poses.append(pose_from(self.position, yaw=self.yaw))
         return poses
 
-    def _open_side(self, view: View) -> float:
+    def _open_side(self, depth: Tensor) -> float:
         """Turn a frame, radians: towards the half of the picture that is farther away, at most 0.4 degrees."""
-        disparity = 1 / view.depth
-        half = view.camera.width // 2
+        disparity = 1 / depth
+        half = depth.shape[1] // 2
         left, right = float(disparity[:, :half].mean()), float(disparity[:, half:].mean())
         return math.radians(0.4) * (left - right) / max(left + right, 1e-8)
 
-    def _climb_wanted(self, view: View, count: int) -> float:
+    def _climb_wanted(self, camera: Camera, depth: Tensor, count: int) -> float:
         """Angle of climb that passes over everything in the corridor ahead, radians."""
-        points = view.camera.unproject(view.depth) - self.position
+        points = camera.unproject(depth) - self.position
         ahead = points @ torch.tensor([math.sin(self.yaw), 0.0, math.cos(self.yaw)])
         aside = points @ torch.tensor([math.cos(self.yaw), 0.0, -math.sin(self.yaw)])
         horizon = max(6 * count * self.step, 2 * self.scene.clearance)
         level = self.scene.heading_pitch
-        corridor = torch.isfinite(view.depth) & (ahead > 0) & (ahead < horizon) & (aside.abs() < self.scene.clearance)
+        corridor = torch.isfinite(depth) & (ahead > 0) & (ahead < horizon) & (aside.abs() < self.scene.clearance)
         if not corridor.any():
             return level
         # Rise (y is down) needed to stand ``clearance`` above each point by the time the camera is there.

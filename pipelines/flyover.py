@@ -176,10 +176,10 @@ class FlyoverPipeline:
             z = self.estimate_depth(rgb)
         else:
             z = resize_depth(crop_to_aspect(depth, height, width), height, width).to(self.device)
-        lens = Camera.from_fov(height, width, FIELD_OF_VIEW).to(self.device)
-        move = MOVES[camera](Scene.of(z, lens), frames)
+        lens = Camera.from_fov(height, width, FIELD_OF_VIEW)
+        move = MOVES[camera](Scene.of(z.cpu(), lens), frames)
         fly = flight if memory else forgetful_flight
-        return fly(rgb, z, lens, move, frames, refiner=self.refiner, seed=seed)
+        return fly(rgb, z, lens.to(self.device), move, frames, refiner=self.refiner, seed=seed)
 
 
 def default_size(photo: Tensor) -> tuple[int, int]:
