@@ -1,8 +1,9 @@
 """Where the camera goes: presets as functions of time, and an autopilot that looks ahead.
 
 A move is asked for one stretch of poses at a time and is shown the depth that the camera sees at its start,
-so that presets and the autopilot have one interface. Cameras and depth are on the CPU here. Poses are ``cam_from_world`` (4, 4); the first camera of a
-flight stands at the origin, and its y axis is down for the whole flight.
+so that presets and the autopilot have one interface. Cameras and depth are on the CPU here. Poses are
+``cam_from_world`` (4, 4); the first camera of a flight stands at the origin, and its y axis is down for the
+whole flight.
 """
 
 from __future__ import annotations

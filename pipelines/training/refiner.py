@@ -150,13 +150,17 @@ class RefinerRecipe:
             rgb, depth = rgb.flip(-1), depth.flip(-1)
         rgb = grade(rgb, generator)
         camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(uniform(generator, 45, 75)))
+        # Nothing far outside the window matters, and rendering costs by the pixel.
+        around = self._window(depth, generator, 1.5)
+        rgb, depth, camera = _cut(rgb, around), _cut(depth, around), camera.crop(*around)
         window = self._window(depth, generator)
         view = out_and_back(rgb, depth, camera, random_away(camera, depth, generator), camera.crop(*window))
         return Example(view, _cut(rgb, window), _cut(depth, window))
 
-    def _window(self, depth: Tensor, generator: torch.Generator) -> tuple[int, int, int, int]:
-        """A random crop: top, left, height, width."""
-        height, width = self.config.height, self.config.width
+    def _window(self, depth: Tensor, generator: torch.Generator, scale: float = 1.0) -> tuple[int, int, int, int]:
+        """A random crop of ``scale`` times the configured size, as far as there is: top, left, height, width."""
+        height = min(round(scale * self.config.height), depth.shape[0])
+        width = min(round(scale * self.config.width), depth.shape[1])
         top = int(torch.randint(depth.shape[0] - height + 1, (), generator=generator))
         left = int(torch.randint(depth.shape[1] - width + 1, (), generator=generator))
         return top, left, height, width
