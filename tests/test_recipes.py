@@ -9,7 +9,7 @@ from infinite_view.refiner import Refiner, RefinerConfig
 from infinite_view.virtual_views import seen_from
 from pipelines.cli import main
 from pipelines.errors import InputError
-from pipelines.perception.depth import DepthEstimator, guided_filter, sharpen_edges
+from pipelines.perception.depth import DepthEstimator, guided_filter, sharpen_edges, tidy_sky
 from pipelines.training.augment import another_sky, grade, haze, sensor
 from pipelines.training.depth import DepthConfig, DepthRecipe
 from pipelines.training.photo_set import PhotoSet, free_photos, split
@@ -106,6 +106,21 @@ def test_augmentation_stays_in_range_and_leaves_the_sky():
             assert image.min() >= 0
             assert image.max() <= 1
     assert torch.equal(haze(rgb, depth, generator)[:, :8], rgb[:, :8])
+
+
+def test_a_sky_has_no_islands():
+    sky = torch.zeros(40, 60, dtype=torch.bool)
+    sky[:20] = True
+    wanted = sky.clone()
+    sky[3:9, 10:30] = False  # a cloud that was taken for ground
+    sky[30:33, 20:26] = True  # a pond that was taken for sky
+    sky[:10, 55:] = False  # a cloud at the border
+    assert torch.equal(tidy_sky(sky), wanted)
+    large = torch.zeros(40, 60, dtype=torch.bool)
+    large[5:25, 10:50] = True  # the sky through an arch
+    assert torch.equal(tidy_sky(large), large)
+    for flat in (torch.ones(4, 5, dtype=torch.bool), torch.zeros(4, 5, dtype=torch.bool)):
+        assert torch.equal(tidy_sky(flat), flat)
 
 
 def test_edges_become_steps_and_slopes_stay():

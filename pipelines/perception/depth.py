@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from render_refine.fill import pull_push
 from render_refine.precision import autocast
 from render_refine.unet import UNet
 
 WORKING_AREA = 192 * 320  # pixels that the network looks at
 LARGEST_RATIO = 300.0  # of the farthest to the nearest depth
 NEAREST_SHARE = 0.1
+SMALL_SKY = 0.05  # of the picture
 LEAST_GROUND = 0.01  # of the picture; with less, nothing is sky
 
 
@@ -42,12 +46,38 @@ class DepthEstimator:
         out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
         out = guided_filter(rgb[None], out, radius=max(2, round(0.01 * max(height, width))))[0]
         log_depth, sky = out[0], out[1] > 0
+        tidy = tidy_sky(sky)
+        # Where the network took ground for sky it has no opinion on its depth: that comes from around.
+        log_depth = pull_push(log_depth[None, None], (~sky | tidy)[None, None].to(log_depth.dtype))[0, 0]
+        sky = tidy
         if sky.float().mean() > 1 - LEAST_GROUND:
             # Clouds from edge to edge, say. Into a sky at infinity one could fly for ever and see nothing move.
             return torch.ones_like(log_depth)
         nearest = log_depth[~sky].quantile(NEAREST_SHARE)
         depth = (log_depth - nearest).clamp(-1.5, math.log(LARGEST_RATIO)).exp()
         return torch.where(sky, torch.full_like(depth, math.inf), sharpen_edges(depth))
+
+
+def tidy_sky(sky: Tensor) -> Tensor:
+    """A sky without islands: (H, W) bool to the same.
+
+    Ground that does not reach down to the lower edge of the picture is cloud, aurora or glare, so it is sky;
+    small patches of sky that do not reach the upper edge are water or snow, so they are ground.
+    """
+
+    def parts(mask: np.ndarray, edge: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+        at_edge = np.zeros(len(stats), bool)
+        at_edge[np.unique(label[edge])] = True
+        return label, at_edge, stats[:, cv2.CC_STAT_AREA]
+
+    mask = sky.cpu().numpy()
+    label, grounded, _ = parts(~mask, -1)
+    if (grounded[label] & ~mask).any():
+        mask = mask | ~grounded[label]
+    label, open_above, area = parts(mask, 0)
+    lake = ~open_above & (area < SMALL_SKY * mask.size)
+    return torch.from_numpy(mask & ~lake[label]).to(sky.device)
 
 
 def guided_filter(guide: Tensor, values: Tensor, radius: int, eps: float = 1e-3) -> Tensor:
