@@ -27,6 +27,7 @@ from render_refine.precision import autocast
 
 KEYFRAME_EVERY = 8  # frames
 MAGNIFIED = 0.6  # points per pixel below which a surface is drawn again, finer
+GUARD = 16  # pixels around the picture that are drawn with it
 NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
 
 
@@ -126,17 +127,31 @@ def _ask(move: Move, start: int, count: int, view: View) -> list[Tensor]:
 
 def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> View:
     """Draw a keyframe and write what is new into the memory; returns the complete frame."""
-    view = memory.render(camera)
+    # A network sees less at the border of its picture, and what it draws there is what the next keyframe
+    # continues. So the picture is drawn with a margin, the outer half of which is thrown away.
+    view = memory.render(camera.crop(-GUARD, -GUARD, camera.height + 2 * GUARD, camera.width + 2 * GUARD))
     coarse = view.known & (view.density < MAGNIFIED)
     hole = ~view.known
-    if (hole | coarse).float().mean() <= NEGLIGIBLE:
-        return view
+    if _without_border(hole | coarse, GUARD).float().mean() <= NEGLIGIBLE:
+        return _cropped(view, camera)
     done = painter.complete(view)
     # What is invented may not hide what was shown: such pixels move back to the far side of their hole, and
     # if that does not help either they are shown but not remembered.
-    hides = memory.occludes_seen(done.depth, camera, hole)
+    hides = memory.occludes_seen(done.depth, view.camera, hole)
     depth = torch.where(hides, view.depth, done.depth)
-    hides = memory.occludes_seen(depth, camera, hides)
-    memory.write(done.rgb, depth, camera, (hole & ~hides) | coarse)
-    memory.witness(camera, depth)
-    return View(camera, done.rgb, depth, view.density, view.known)
+    hides = memory.occludes_seen(depth, view.camera, hides)
+    inner = torch.zeros_like(hole)
+    _without_border(inner, GUARD // 2).fill_(True)
+    memory.write(done.rgb, depth, view.camera, inner & ((hole & ~hides) | coarse))
+    done = _cropped(View(view.camera, done.rgb, depth, view.density, view.known), camera)
+    memory.witness(camera, done.depth)
+    return done
+
+
+def _without_border(image: Tensor, border: int) -> Tensor:
+    return image[..., border:-border, border:-border]
+
+
+def _cropped(view: View, camera: Camera) -> View:
+    parts = (_without_border(image, GUARD) for image in (view.rgb, view.depth, view.density, view.known))
+    return View(camera, *parts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from render_refine.memory import View
@@ -17,6 +18,7 @@ from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleE
 
 CONDITION_CHANNELS = 8  # rgb, log depth, sky, hole, magnification, noise
 STYLE_CHANNELS = 4  # rgb, log depth
+INVENTION = 0.5  # how strongly the first guess in a hole may change, as a share of the full colour range
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class RefinerConfig:
     Attributes:
         generator: 5 output channels (rgb, log depth, sky).
         style: encoder of the start image; its ``style_dim`` equals the generator's.
-        detail: largest change of a magnified surface, as a share of the full colour range.
+        detail: how strongly a magnified surface may change, as a share of the full colour range.
     """
 
     generator: SpadeConfig = field(
@@ -66,7 +68,9 @@ class Refiner(Pretrained, nn.Module):
         """Complete a batch of views.
 
         Known pixels at full density keep their colour and depth exactly; magnified ones change by at most
-        ``config.detail``; in holes the network is free.
+        twice ``config.detail``; in holes by
+        at most twice `INVENTION`. Colours are locked to their surroundings: the
+        network adds detail, never an overall tint (see `without_drift`).
 
         Args:
             view: the views.
@@ -74,9 +78,11 @@ class Refiner(Pretrained, nn.Module):
             noise: (B, 1, H, W), standard normal: what tells one patch of new ground from another.
         """
         out = self.generator(view.condition(noise), z=z).float()
-        freedom = self.config.detail * magnified(view.density)
-        freedom = torch.where(view.known, freedom, torch.ones_like(freedom))
-        rgb = view.rgb + freedom[:, None] * torch.tanh(out[:, :3])
+        hole = (~view.known)[:, None].float()
+        coarse = magnified(view.density)[:, None] * (1 - hole)
+        change = torch.tanh(out[:, :3])
+        rgb = view.rgb + INVENTION * hole * without_drift(change, hole)
+        rgb = rgb + self.config.detail * coarse * without_drift(change, coarse)
         depth = torch.where(torch.isinf(view.depth), view.far()[:, None, None], view.depth)
         # Only holes get a new depth, within a factor of e of the first guess. Its scale is locked on the
         # overlap: what the network would add to known surfaces, in the median, is taken off everywhere.
@@ -112,6 +118,19 @@ class ViewBatch:
         new = torch.maximum(hole, magnified(self.density))
         maps = [normalised_log_depth(self.depth), torch.isinf(self.depth).float(), hole, magnified(self.density)]
         return torch.cat([self.rgb * 2 - 1, torch.stack(maps, dim=1), 0.5 * noise * new[:, None]], dim=1)
+
+
+def without_drift(change: Tensor, weight: Tensor, window: int = 33) -> Tensor:
+    """A change (B, 3, H, W) without its local mean over the pixels that change, by ``weight`` (B, 1, H, W).
+
+    New ground is drawn next to ground that was drawn before: the slightest common tint would grow from
+    keyframe to keyframe until it is all there is. So tints come from what is known, through the first guess.
+    """
+
+    def around(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
+
+    return change - around(weight * change) / around(weight).clamp_min(1e-6)
 
 
 def magnified(density: Tensor) -> Tensor:
