@@ -13,7 +13,6 @@ the memory is written once and read for ever; `forgetful_flight` is the original
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -48,12 +47,8 @@ class Painter:
         self.seed = seed
         self.drawn = 0
         if refiner is not None:
-            with self._precision(rgb):
+            with torch.no_grad(), autocast(rgb.device):
                 self.z = refiner.style(rgb[None], depth[None])[0].float()
-
-    @staticmethod
-    def _precision(like: Tensor) -> AbstractContextManager:
-        return autocast(like.device)
 
     @torch.no_grad()
     def complete(self, view: View) -> View:
@@ -65,7 +60,7 @@ class Painter:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.drawn) % 2**32)
         self.drawn += 1
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
-        with self._precision(view.rgb):
+        with autocast(view.rgb.device):
             out = self.refiner(ViewBatch.of([view]), self.z, noise.to(view.rgb.device))
         new_depth = torch.where(out.sky_logit[0] > 0, torch.inf, out.log_depth[0].exp())
         return View(view.camera, out.rgb[0], torch.where(view.known, view.depth, new_depth), view.density, view.known)

@@ -151,11 +151,11 @@ class Flight:
         return poses
 
     def _open_side(self, depth: Tensor) -> float:
-        """Turn a frame, radians: towards the half of the picture that is farther away, at most 0.4 degrees."""
+        """Turn a frame, radians: towards the half of the picture that is farther away, at most 0.2 degrees."""
         disparity = 1 / depth
         half = depth.shape[1] // 2
         left, right = float(disparity[:, :half].mean()), float(disparity[:, half:].mean())
-        return math.radians(0.4) * (left - right) / max(left + right, 1e-8)
+        return math.radians(0.2) * (left - right) / max(left + right, 1e-8)
 
     def _climb_wanted(self, camera: Camera, depth: Tensor, count: int) -> float:
         """Angle of climb that passes over everything in the corridor ahead, radians."""
