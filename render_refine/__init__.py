@@ -1,4 +1,6 @@
-"""Render, refine, repeat: the heart that the three methods share. It needs torch and kornia only (and safetensors, to keep models).
+"""Render, refine, repeat: the heart that the three methods share.
+
+It needs torch and kornia only (and safetensors, to keep models).
 
 Read the modules in this order; each uses only those above it:
 
