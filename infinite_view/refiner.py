@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from render_refine.fill import box_mean
 from render_refine.memory import View
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleEncoder
@@ -120,17 +120,13 @@ class ViewBatch:
         return torch.cat([self.rgb * 2 - 1, torch.stack(maps, dim=1), 0.5 * noise * new[:, None]], dim=1)
 
 
-def without_drift(change: Tensor, weight: Tensor, window: int = 33) -> Tensor:
+def without_drift(change: Tensor, weight: Tensor, radius: int = 16) -> Tensor:
     """A change (B, 3, H, W) without its local mean over the pixels that change, by ``weight`` (B, 1, H, W).
 
     New ground is drawn next to ground that was drawn before: the slightest common tint would grow from
     keyframe to keyframe until it is all there is. So tints come from what is known, through the first guess.
     """
-
-    def around(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, window, stride=1, padding=window // 2, count_include_pad=False)
-
-    return change - around(weight * change) / around(weight).clamp_min(1e-6)
+    return change - box_mean(weight * change, radius) / box_mean(weight, radius).clamp_min(1e-6)
 
 
 def magnified(density: Tensor) -> Tensor:

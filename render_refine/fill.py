@@ -7,6 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def box_mean(x: Tensor, radius: int) -> Tensor:
+    """Mean of (B, C, H, W) over a square window, at the border over what lies inside; rows, then columns."""
+    size = 2 * radius + 1
+    x = F.avg_pool2d(x, (size, 1), stride=1, padding=(radius, 0), count_include_pad=False)
+    return F.avg_pool2d(x, (1, size), stride=1, padding=(0, radius), count_include_pad=False)
+
+
+def box_max(x: Tensor, radius: int) -> Tensor:
+    """Largest value of (B, C, H, W) in a square window; rows, then columns."""
+    size = 2 * radius + 1
+    x = F.max_pool2d(x, (size, 1), stride=1, padding=(radius, 0))
+    return F.max_pool2d(x, (1, size), stride=1, padding=(0, radius))
+
+
 def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     """Fill an image smoothly from its weighted pixels (pull-push, Gortler et al. 1996, section 3.4.1).
 
@@ -40,7 +54,7 @@ def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
     Args:
         values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
     """
-    near = F.max_pool2d(torch.where(known, disparity, torch.zeros_like(disparity)), 17, stride=1, padding=8)
+    near = box_max(torch.where(known, disparity, torch.zeros_like(disparity)), 8)
     nearness = disparity / near.clamp_min(1e-8)
     # A pixel at the local front keeps a little weight: where nothing else is near, it is all there is.
     weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + 1e-5, torch.zeros_like(disparity))
@@ -66,7 +80,7 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     """
     size = 2 * reach + 1
     disparity = (1 / depth)[None, None]
-    dilated = F.max_pool2d(disparity, size, stride=1, padding=reach)
+    dilated = box_max(disparity, reach)
     # Beyond the border counts as surface, so that the closing does not eat into the picture's edge.
     closed = -F.max_pool2d(-F.pad(dilated, (reach,) * 4, value=torch.inf), size, stride=1)
     on_surface = ((disparity > 0.9 * closed) & (disparity > 0)).to(rgb.dtype)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from render_refine.camera import Camera
-from render_refine.fill import close_cracks, fill_far, pull_push
+from render_refine.fill import box_max, close_cracks, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
@@ -171,6 +171,6 @@ class _GrowingCloud:
 def _close(mask: Tensor, reach: int = 2) -> Tensor:
     """Morphological closing of a mask (H, W) with a square of radius ``reach``."""
     size = 2 * reach + 1
-    grown = F.max_pool2d(mask[None, None].float(), size, stride=1, padding=reach)
+    grown = box_max(mask[None, None].float(), reach)
     padded = F.pad(grown, (reach,) * 4, value=1.0)
     return (-F.max_pool2d(-padded, size, stride=1))[0, 0] > 0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from render_refine.camera import Camera, pose_from
-from render_refine.fill import close_cracks, fill_far, pull_push
+from render_refine.fill import box_max, box_mean, close_cracks, fill_far, pull_push
 from render_refine.memory import WorldMemory
 from render_refine.points import PointCloud, lift, lift_sky
 
@@ -202,3 +202,13 @@ def test_magnified_points_do_not_show_as_blocks():
     inner = (slice(None), slice(4, -4), slice(4, -4))
     assert (view.rgb - wanted)[inner].abs().mean() < 0.01
     assert (view.rgb[inner].diff(dim=2).abs().amax()) < 0.06
+
+
+def test_boxes_equal_a_naive_loop():
+    x = image(6, 9)[None]
+    mean, high = box_mean(x, 2), box_max(x, 2)
+    for i in range(6):
+        for j in range(9):
+            window = x[..., max(0, i - 2) : i + 3, max(0, j - 2) : j + 3]
+            torch.testing.assert_close(mean[..., i, j], window.mean(dim=(-2, -1)))
+            assert torch.equal(high[..., i, j], window.amax(dim=(-2, -1)))

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from render_refine.fill import pull_push
+from render_refine.fill import box_max, box_mean, pull_push
 from render_refine.precision import autocast
 from render_refine.unet import UNet
 
@@ -89,14 +89,10 @@ def guided_filter(guide: Tensor, values: Tensor, radius: int, eps: float = 1e-3)
         eps: contrast below which the guide does not count, squared.
     """
     grey = guide.mean(dim=1, keepdim=True)
-
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
-
-    mean_grey, mean_values = mean(grey), mean(values)
-    variance = mean(grey * grey) - mean_grey**2
-    slope = (mean(grey * values) - mean_grey * mean_values) / (variance + eps)
-    return mean(slope) * grey + mean(mean_values - slope * mean_grey)
+    mean_grey, mean_values = box_mean(grey, radius), box_mean(values, radius)
+    variance = box_mean(grey * grey, radius) - mean_grey**2
+    slope = (box_mean(grey * values, radius) - mean_grey * mean_values) / (variance + eps)
+    return box_mean(slope, radius) * grey + box_mean(mean_values - slope * mean_grey, radius)
 
 
 def sharpen_edges(depth: Tensor, reach: int = 3) -> Tensor:
@@ -109,8 +105,6 @@ def sharpen_edges(depth: Tensor, reach: int = 3) -> Tensor:
         reach: half-width of the widest ramp in pixels.
     """
     log_depth = depth.log()[None, None]
-    size = 2 * reach + 1
-    high = F.max_pool2d(log_depth, size, stride=1, padding=reach)
-    low = -F.max_pool2d(-log_depth, size, stride=1, padding=reach)
+    high, low = box_max(log_depth, reach), -box_max(-log_depth, reach)
     stepped = torch.where(log_depth - low < high - log_depth, low, high)
     return torch.where(high - low > 0.35, stepped, log_depth)[0, 0].exp()
