@@ -206,7 +206,12 @@ def test_depth_of_a_landscape_puts_the_sky_far_and_the_ground_near(pipeline, pho
 def test_interrupting_leaves_nothing_behind(tmp_path, photo):
     command = "import sys; from pipelines.cli import main; sys.exit(main())"
     words = ["flyover", str(photo), "-o", str(tmp_path / "o.mp4"), "--frames", "5000"]
-    process = subprocess.Popen([sys.executable, "-c", command, *words], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *words],
+        stderr=subprocess.PIPE,
+        # A shell's background job ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.1)
