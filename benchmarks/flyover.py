@@ -24,7 +24,7 @@ from render_refine.metrics import loop_closure
 
 CLOSURE_FRAMES = 101
 SPEED_FRAMES = 97
-SHEET_WIDTH = 320
+SHEET_WIDTH = 224
 
 
 def closure(pipeline: FlyoverPipeline, photo: torch.Tensor, memory: bool) -> dict[str, float]:

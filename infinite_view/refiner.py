@@ -18,7 +18,7 @@ from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleE
 
 CONDITION_CHANNELS = 8  # rgb, log depth, sky, hole, magnification, noise
 STYLE_CHANNELS = 4  # rgb, log depth
-INVENTION = 0.5  # how strongly the first guess in a hole may change, as a share of the full colour range
+INVENTION = 0.08  # how strongly the first guess in a hole may change, as a share of the full colour range
 
 
 @dataclass(frozen=True)
