@@ -233,8 +233,9 @@ def test_mp4_is_faithful_and_repeats_its_bytes(tmp_path):
     wide = smooth(64, 120)
     frames = [wide[:, :, 2 * k : 2 * k + 96] for k in range(12)]
     write(tmp_path / "a.mp4", frames)
-    write(tmp_path / "b.mp4", frames)
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    for _ in range(12):  # an encoder that repeats itself only mostly has been seen
+        write(tmp_path / "b.mp4", frames, overwrite=True)
+        assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
     for want, got in zip(frames, read_video_frames(tmp_path / "a.mp4"), strict=True):
         assert 10 * torch.log10(1 / (want - got).square().mean()) > 36  # what 4:2:0 chroma leaves
         assert (got - want).mean().abs() < 0.5 / 255  # no shift of brightness
