@@ -61,9 +61,9 @@ class Painter:
         self.drawn += 1
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
         with autocast(view.rgb.device):
-            out = self.refiner(ViewBatch.of([view]), self.z, noise.to(view.rgb.device))
-        new_depth = torch.where(out.sky_logit[0] > 0, torch.inf, out.log_depth[0].exp())
-        return View(view.camera, out.rgb[0], torch.where(view.known, view.depth, new_depth), view.density, view.known)
+            batch = ViewBatch.of([view])
+            out = self.refiner(batch, self.z, noise.to(view.rgb.device))
+        return View(view.camera, out.rgb[0], out.depth(batch)[0], view.density, view.known)
 
 
 def flight(

@@ -48,6 +48,11 @@ class Refined:
     log_depth: Tensor
     sky_logit: Tensor
 
+    def depth(self, view: ViewBatch) -> Tensor:
+        """(B, H, W) depth of the completed ``view``: as known, in holes as drawn, inf where that is sky."""
+        drawn = torch.where(self.sky_logit > 0, torch.inf, self.log_depth.exp())
+        return torch.where(view.known, view.depth, drawn)
+
 
 class Refiner(Pretrained, nn.Module):
     """SPADE generator and style encoder, applied to views of the memory."""

@@ -21,6 +21,15 @@ def box_max(x: Tensor, radius: int) -> Tensor:
     return F.max_pool2d(x, (1, size), stride=1, padding=(0, radius))
 
 
+def closing(x: Tensor, reach: int) -> Tensor:
+    """Grey-scale closing of (B, C, H, W) by a square: fills what is lower than its surroundings on both sides.
+
+    Beyond the border counts as filled, so that the closing does not eat into the picture's edge.
+    """
+    grown = F.pad(box_max(x, reach), (reach,) * 4, value=torch.inf)
+    return -F.max_pool2d(-grown, 2 * reach + 1, stride=1)
+
+
 def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     """Fill an image smoothly from its weighted pixels (pull-push, Gortler et al. 1996, section 3.4.1).
 
@@ -80,9 +89,7 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     """
     size = 2 * reach + 1
     disparity = (1 / depth)[None, None]
-    dilated = box_max(disparity, reach)
-    # Beyond the border counts as surface, so that the closing does not eat into the picture's edge.
-    closed = -F.max_pool2d(-F.pad(dilated, (reach,) * 4, value=torch.inf), size, stride=1)
+    closed = closing(disparity, reach)
     on_surface = ((disparity > 0.9 * closed) & (disparity > 0)).to(rgb.dtype)
     weight = on_surface * density[None, None]
     blur = _gaussian(size, rgb)

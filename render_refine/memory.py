@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from render_refine.camera import Camera
-from render_refine.fill import box_max, close_cracks, fill_far, pull_push
+from render_refine.fill import close_cracks, closing, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
 COVERED = 0.05  # points per pixel from which a pixel counts as covered
 DETAIL_MATCH = 8.0  # how strongly points made for this distance outweigh others on the same surface
 FREE_SPACE_MARGIN = 0.03  # relative depth by which new points may stand in front of what was seen
+SKY_GAP = 2  # half the width, in pixels, of gaps between points of the sky that are no holes
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ class WorldMemory:
         turned[:3, 3] = 0
         sky = self._splat(self.dome.cloud(), camera.at(turned))
         sky_seen = sky.coverage > COVERED
-        sky_covered = _close(sky_seen[0])
+        sky_covered = closing(sky_seen[:, None].to(rgb.dtype), SKY_GAP)[0, 0] > 0.5
         known = solid | sky_covered
         sky_rgb = pull_push(sky.features[:, :3], sky_seen[:, None].to(rgb.dtype))[0]
         rgb = torch.where(solid, rgb, sky_rgb)
@@ -166,11 +166,3 @@ class _GrowingCloud:
         self._storage.features[new] = cloud.features
         self._storage.footprint[new] = cloud.footprint
         self._count = needed
-
-
-def _close(mask: Tensor, reach: int = 2) -> Tensor:
-    """Morphological closing of a mask (H, W) with a square of radius ``reach``."""
-    size = 2 * reach + 1
-    grown = box_max(mask[None, None].float(), reach)
-    padded = F.pad(grown, (reach,) * 4, value=1.0)
-    return (-F.max_pool2d(-padded, size, stride=1))[0, 0] > 0.5

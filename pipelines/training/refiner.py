@@ -90,8 +90,7 @@ class RefinerRecipe:
             out = refiner(view, z, noise)
 
         sky = torch.isinf(depth)
-        drawn = torch.where(view.known, view.depth, torch.where(out.sky_logit > 0, torch.inf, out.log_depth.exp()))
-        fake = torch.cat([out.rgb * 2 - 1, normalised_log_depth(drawn)[:, None]], dim=1)
+        fake = torch.cat([out.rgb * 2 - 1, normalised_log_depth(out.depth(view))[:, None]], dim=1)
         real = torch.cat([rgb * 2 - 1, normalised_log_depth(depth)[:, None]], dim=1)
 
         with self.kit.autocast():
@@ -172,8 +171,7 @@ class RefinerRecipe:
         noise = torch.randn(len(rgb), 1, *rgb.shape[-2:], generator=generator).to(rgb.device)
         with self.kit.autocast():
             out = network(view, network.style(rgb, depth)[0].float(), noise)
-        done = torch.where(view.known, view.depth, torch.where(out.sky_logit > 0, torch.inf, out.log_depth.exp()))
-        disparity = (1 - normalised_log_depth(done))[:, None].expand_as(rgb) / 2
+        disparity = (1 - normalised_log_depth(out.depth(view)))[:, None].expand_as(rgb) / 2
         columns = [view.rgb * view.known[:, None], view.rgb, out.rgb, rgb, disparity]
         return torch.cat([torch.cat(list(x), dim=1) for x in columns], dim=2).clamp(0, 1).cpu()
 
