@@ -10,7 +10,7 @@ import torch
 
 from pipelines.flyover import DEMO
 from pipelines.media.images import read_image
-from pipelines.worlds import LABELS, World, flow_between
+from pipelines.worlds import World, flow_between
 from pipelines.worlds.light import sun_angles
 from pipelines.worlds.march import cast, first_reaching
 from pipelines.worlds.noise import Torus, blur, octave, slopes
@@ -19,8 +19,9 @@ from pipelines.worlds.shadow import sun_shadow
 from pipelines.worlds.sheet import demo_view, world_sheet
 from render_refine.camera import Camera, pose_from
 from render_refine.metrics import psnr
+from vid2vid.classes import CLASSES
 
-SKY, WATER = LABELS.index("sky"), LABELS.index("water")
+SKY, WATER = CLASSES.index("sky"), CLASSES.index("water")
 
 
 def generator(seed: int) -> torch.Generator:
@@ -259,7 +260,7 @@ def test_frames_of_30_cameras_are_finite_and_consistent(worlds: list[World]):
             assert frame.rgb.isfinite().all() and frame.rgb.min() >= 0 and frame.rgb.max() <= 1
             assert not frame.depth.isnan().any() and (frame.depth > 0).all()
             assert torch.equal(frame.depth.isinf(), frame.labels == SKY)
-            assert frame.labels.dtype == torch.int64 and frame.labels.max() < len(LABELS)
+            assert frame.labels.dtype == torch.int64 and frame.labels.max() < len(CLASSES)
 
 
 @pytest.mark.parametrize("pitch", [-1.5, 0.0, 1.2])

@@ -2,6 +2,6 @@
 
 from pipelines.worlds.light import Light
 from pipelines.worlds.truth import flow_between
-from pipelines.worlds.world import LABELS, Frame, World
+from pipelines.worlds.world import Frame, World
 
-__all__ = ["LABELS", "Frame", "Light", "World", "flow_between"]
+__all__ = ["Frame", "Light", "World", "flow_between"]

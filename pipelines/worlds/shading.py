@@ -12,8 +12,7 @@ from pipelines.worlds.noise import Torus, octave, slopes, smoothstep
 from pipelines.worlds.sky import Sky
 from pipelines.worlds.terrain import Ground
 
-LABELS = ("sky", "water", "sand", "grass", "field", "forest", "rock", "snow")
-SKY, WATER, SAND, GRASS, FIELD, FOREST, ROCK, SNOW = range(len(LABELS))
+SKY, WATER, SAND, GRASS, FIELD, VEGETATION, ROCK, SNOW = range(8)  # of vid2vid.classes.CLASSES
 DETAIL_CELLS, DETAIL_SIZE = 16, 256
 
 
@@ -144,7 +143,7 @@ def land_colour(
     colour, label = mix(colour, rock, bare), torch.where(bare > 0.5, ROCK, label)
 
     trees = tree_colour(palette, ground, spring, autumn, winter, moist, grain)
-    colour, label = mix(colour, trees, ground.tree), torch.where(ground.tree > 0.5, FOREST, label)
+    colour, label = mix(colour, trees, ground.tree), torch.where(ground.tree > 0.5, VEGETATION, label)
 
     stone = ((ground.scrub_id * 17.3).frac() < 0.3).float()
     shrub = mix(

@@ -13,14 +13,12 @@ from pipelines.worlds.composition import compose
 from pipelines.worlds.light import Light, develop
 from pipelines.worlds.march import FAR, cast, cast_up
 from pipelines.worlds.noise import Torus
-from pipelines.worlds.shading import LABELS, SKY, WATER, Palette, detail_noise, land_colour
+from pipelines.worlds.shading import SKY, WATER, Palette, detail_noise, land_colour
 from pipelines.worlds.shadow import sun_shadow
 from pipelines.worlds.sky import Sky
 from pipelines.worlds.terrain import FADES, LITTER_PERIOD, LUMP_HEIGHT, TILE_PERIOD, Relief, Terrain, bake, fade
 from pipelines.worlds.water import water_colour
 from render_refine.camera import Camera
-
-__all__ = ["LABELS", "Frame", "World"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Frame:
     Attributes:
         rgb: (3, H, W) sRGB in [0, 1].
         depth: (H, W) z in metres, inf for sky.
-        labels: (H, W) int64 indices of LABELS.
+        labels: (H, W) int64 indices of ``vid2vid.classes.CLASSES``.
         camera: the camera that took it.
     """
 
