@@ -9,7 +9,10 @@ import torch
 from infinite_view.refiner import Refiner
 from pipelines.errors import InputError
 from pipelines.perception.depth import DepthEstimator
+from pipelines.perception.segmentation import Segmenter
 from render_refine.unet import UNet
+from vid2vid.generator import FootageGenerator
+from vid2vid.motion import MotionNetwork
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -27,6 +30,36 @@ def load_refiner(folder: Path | None = None, device: torch.device | str = "cpu")
     """
     try:
         model = Refiner.from_pretrained(folder or WEIGHTS / "refiner", device=device)
+    except (ValueError, OSError) as error:
+        raise InputError(str(error)) from None
+    return model.eval().to(memory_format=torch.channels_last)
+
+
+def load_footage(
+    folder: Path | None = None, device: torch.device | str = "cpu"
+) -> tuple[FootageGenerator, MotionNetwork]:
+    """The generator of footage, bundled or from a folder, and the bundled network that predicts motion.
+
+    Raises:
+        InputError: the folder is not a generator.
+    """
+    try:
+        generator = FootageGenerator.from_pretrained(folder or WEIGHTS / "footage", device=device)
+        motion = MotionNetwork.from_pretrained(WEIGHTS / "motion", device=device)
+    except (ValueError, OSError) as error:
+        raise InputError(str(error)) from None
+    last = torch.channels_last
+    return generator.eval().to(memory_format=last), motion.eval().to(memory_format=last)
+
+
+def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu") -> Segmenter:
+    """The bundled segmenter of landscapes and streets, or one from a folder.
+
+    Raises:
+        InputError: the folder is not a segmenter.
+    """
+    try:
+        model = Segmenter.from_pretrained(folder or WEIGHTS / "segmenter", device=device)
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from None
     return model.eval().to(memory_format=torch.channels_last)

@@ -24,6 +24,8 @@ from render_refine.pretrained import Pretrained
 EPS = 1e-5
 
 Network = TypeVar("Network", bound=nn.Module)
+# One image per condition; None for one that is not there, which then leaves the norms as they are.
+Conditions = Sequence[Tensor | None]
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -63,6 +65,9 @@ class SpadeConfig:
         spectral: spectral normalisation of the main convolutions (training); see ``fuse_spectral_norm``.
         resize: how conditions reach the coarse levels: "area" averages, "nearest" keeps one-hot labels hard.
         middle_blocks: residual blocks of the second level, 2 in most published models; other levels have one.
+        shuffle: side of the square of output pixels that the last convolution gives at once: the finest
+            level works on a grid that is this much coarser than the output (sub-pixel convolution, Shi et al. 2016).
+        style_modulation: the style code also scales and shifts every channel of every norm, after the conditions.
     """
 
     condition_channels: tuple[int, ...]
@@ -75,18 +80,24 @@ class SpadeConfig:
     spectral: bool = True
     resize: Literal["area", "nearest"] = "area"
     middle_blocks: int = 1
+    shuffle: int = 1
+    style_modulation: bool = False
 
     def __post_init__(self) -> None:
         sizes = (*self.condition_channels, self.out_channels, *self.widths, self.hidden, *self.style_grid)
-        if min(*sizes, self.middle_blocks) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
+        counts = (*sizes, self.middle_blocks, self.shuffle)
+        if min(counts) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
             raise ValueError(f"every size must be positive: {self}")
+        if self.style_modulation and not self.style_dim:
+            raise ValueError(f"style_modulation needs a style code, but style_dim is 0: {self}")
 
 
 class SpadeNorm(nn.Module):
     """Normalise, then scale and shift every pixel as the conditions say.
 
     out = norm(x), then for each condition k in order out = out * (1 + gamma_k) + beta_k, where gamma_k
-    and beta_k are 3x3 convolutions of relu(conv3x3(condition_k)) (SPADE, equation 1).
+    and beta_k are 3x3 convolutions of relu(conv3x3(condition_k)) (SPADE, equation 1). With ``style_dim``,
+    out = out * (1 + a) + b comes last, a and b per channel and linear in the style code; both start as 0.
     """
 
     def __init__(
@@ -95,27 +106,38 @@ class SpadeNorm(nn.Module):
         condition_channels: Sequence[int],
         hidden: int = 128,
         norm: Literal["instance", "batch"] = "instance",
+        style_dim: int = 0,
     ) -> None:
         super().__init__()
         self.param_free_norm = nn.BatchNorm2d(channels, eps=EPS, affine=False) if norm == "batch" else InstanceNorm()
         self.mlp_shared = nn.ModuleList(nn.Conv2d(c, hidden, 3, padding=1) for c in condition_channels)
         self.mlp_gamma = nn.ModuleList(nn.Conv2d(hidden, channels, 3, padding=1) for _ in condition_channels)
         self.mlp_beta = nn.ModuleList(nn.Conv2d(hidden, channels, 3, padding=1) for _ in condition_channels)
+        self.style: nn.Linear | None = None
+        if style_dim:
+            self.style = nn.Linear(style_dim, 2 * channels)
+            nn.init.zeros_(self.style.weight)
+            nn.init.zeros_(self.style.bias)
 
-    def forward(self, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
-        """x (B, C, H, W) and one (B, C_k, H, W) per condition, to (B, C, H, W)."""
-        return self.modulate(self.param_free_norm(x), conditions)
+    def forward(self, x: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W), one (B or 1, C_k, H, W) per condition, z (B, style_dim) if any, to (B, C, H, W)."""
+        return self.modulate(self.param_free_norm(x), conditions, z)
 
-    def modulate(self, normed: Tensor, conditions: Sequence[Tensor]) -> Tensor:
+    def modulate(self, normed: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
         """The second half of ``forward``, for callers that share one normalisation between two layers."""
         out = normed
         layers = zip(self.mlp_shared, self.mlp_gamma, self.mlp_beta, conditions, strict=True)
         for shared, gamma, beta, condition in layers:
+            if condition is None:
+                continue
             hidden = F.relu(shared(condition), inplace=True)
             # 1 + gamma costs nothing when the 1 is part of the bias.
             weight, bias = gamma.parameters()
             scale = F.conv2d(hidden, weight, bias + 1, padding=1)
             out = torch.addcmul(beta(hidden), out.to(scale.dtype), scale)
+        if self.style is not None:
+            a, b = self.style(z).to(out.dtype)[..., None, None].chunk(2, dim=1)
+            out = torch.addcmul(b, out, 1 + a)
         return out
 
 
@@ -135,7 +157,8 @@ class SpadeResBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, config: SpadeConfig) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
-        condition = (config.condition_channels, config.hidden, config.norm)
+        style_dim = config.style_dim if config.style_modulation else 0
+        condition = (config.condition_channels, config.hidden, config.norm, style_dim)
         self.norm_0 = SpadeNorm(in_channels, *condition)
         self.conv_0 = _conv(in_channels, middle, 3, config.spectral)
         self.norm_1 = SpadeNorm(middle, *condition)
@@ -146,27 +169,28 @@ class SpadeResBlock(nn.Module):
             self.norm_s = SpadeNorm(in_channels, *condition)
             self.conv_s = _conv(in_channels, out_channels, 1, config.spectral, bias=False)
 
-    def forward(self, x: Tensor, conditions: Sequence[Tensor]) -> Tensor:
-        """x (B, in_channels, H, W), one (B, C_k, H, W) per condition, to (B, out_channels, H, W)."""
+    def forward(self, x: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
+        """As ``SpadeNorm.forward``, but x has ``in_channels`` and the result ``out_channels``."""
         normed = self.norm_0.param_free_norm(x)
-        main = self.conv_0(F.leaky_relu(self.norm_0.modulate(normed, conditions), 0.2))
-        main = self.conv_1(F.leaky_relu(self.norm_1(main, conditions), 0.2))
+        main = self.conv_0(F.leaky_relu(self.norm_0.modulate(normed, conditions, z), 0.2))
+        main = self.conv_1(F.leaky_relu(self.norm_1(main, conditions, z), 0.2))
         if self.norm_s is None or self.conv_s is None:
             return x + main
         # Batch statistics that are tracked per layer cannot be shared between norm_0 and norm_s.
         if not isinstance(self.norm_s.param_free_norm, InstanceNorm):
             normed = self.norm_s.param_free_norm(x)
-        return self.conv_s(self.norm_s.modulate(normed, conditions)) + main
+        return self.conv_s(self.norm_s.modulate(normed, conditions, z)) + main
 
 
 class SpadeGenerator(Pretrained):
     """Condition images (and a style code) to an image of the same size.
 
     Residual blocks, and between levels the grid doubles by nearest neighbour. Any height and
-    width work: conditions are padded by replication to a multiple of 2^(levels - 1), the output is cropped.
+    width work: conditions are padded by replication to a multiple of shuffle * 2^(levels - 1), the output is cropped.
     The coarsest grid follows the input size. Its features are a convolution of the conditions or, with a
     style code z, a linear map of z to ``config.style_grid`` (as in the papers), resized bilinearly to the
-    coarsest grid, so that one model serves every aspect. The style enters there only.
+    coarsest grid, so that one model serves every aspect. The style enters there, and with
+    ``config.style_modulation`` in every norm.
     """
 
     config_type = SpadeConfig
@@ -184,13 +208,15 @@ class SpadeGenerator(Pretrained):
         self.level_of_block = [level for level, count in enumerate(repeats) for _ in range(count)]
         widths = [coarsest, *(config.widths[level] for level in self.level_of_block)]
         self.blocks = nn.ModuleList(SpadeResBlock(i, o, config) for i, o in pairwise(widths))
-        self.conv_img = nn.Conv2d(config.widths[-1], config.out_channels, 3, padding=1)
+        self.conv_img = nn.Conv2d(config.widths[-1], config.out_channels * config.shuffle**2, 3, padding=1)
 
-    def forward(self, *conditions: Tensor, z: Tensor | None = None) -> Tensor:
+    def forward(self, *conditions: Tensor | None, z: Tensor | None = None) -> Tensor:
         """Draw the image.
 
         Args:
-            conditions: (B, C_k, H, W) each, C_k as in ``config.condition_channels``; about [-1, 1].
+            conditions: (B, C_k, H, W) each, C_k as in ``config.condition_channels``; about [-1, 1]. One with
+                batch 1 serves the whole batch, and what depends on it alone is computed once. With a style code
+                all but the first may be None: then they modulate nothing.
             z: style code (B, style_dim); given exactly when ``config.style_dim`` is not 0.
 
         Returns:
@@ -199,42 +225,62 @@ class SpadeGenerator(Pretrained):
         Raises:
             ValueError: a condition or z is missing, superfluous or of another shape than configured.
         """
-        self._check(conditions, z)
-        height, width = conditions[0].shape[-2:]
+        given = self._check(conditions, z)
+        height, width = given[0].shape[-2:]
         pyramid = self.pyramid(conditions)
         if z is None:
-            x = self.fc(torch.cat(pyramid[0], dim=1))
+            batch = max(len(c) for c in given)
+            x = self.fc(torch.cat([c.expand(batch, -1, -1, -1) for c in pyramid[0] if c is not None], dim=1))
         else:
             grid = self.fc(z).unflatten(1, (self.config.widths[0], *self.config.style_grid))
-            x = F.interpolate(grid, size=pyramid[0][0].shape[-2:], mode="bilinear", align_corners=False)
+            multiple = self.config.shuffle * 2 ** (len(self.config.widths) - 1)
+            size = [-(-side // multiple) for side in (height, width)]
+            x = F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
+        at = 0
         for block, level in zip(self.blocks, self.level_of_block, strict=True):
-            resized = pyramid[level]
-            if x.shape[-2:] != resized[0].shape[-2:]:
-                x = F.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(x, resized)
-        return self.conv_img(F.leaky_relu(x, 0.2))[..., :height, :width]
+            if level > at:
+                x, at = F.interpolate(x, scale_factor=2, mode="nearest"), level
+            x = block(x, pyramid[level], z)
+        out = self.conv_img(F.leaky_relu(x, 0.2))
+        if self.config.shuffle > 1:
+            out = F.pixel_shuffle(out, self.config.shuffle)
+        return out[..., :height, :width]
 
-    def pyramid(self, conditions: Sequence[Tensor]) -> list[list[Tensor]]:
+    def pyramid(self, conditions: Conditions) -> list[list[Tensor | None]]:
         """The conditions, padded, at the grid of every level, coarse to fine; all norms share it."""
-        levels = [[pad_to_multiple(c, 2 ** (len(self.config.widths) - 1)) for c in conditions]]
+        multiple = self.config.shuffle * 2 ** (len(self.config.widths) - 1)
+        padded = [c if c is None else pad_to_multiple(c, multiple) for c in conditions]
+        levels = [[self._coarser(c, self.config.shuffle) for c in padded]]
         for _ in self.config.widths[1:]:
-            if self.config.resize == "area":
-                levels.append([F.avg_pool2d(c, 2) for c in levels[-1]])
-            else:
-                levels.append([c[..., ::2, ::2] for c in levels[-1]])
+            levels.append([self._coarser(c, 2) for c in levels[-1]])
         return levels[::-1]
 
-    def _check(self, conditions: Sequence[Tensor], z: Tensor | None) -> None:
-        channels, size = tuple(c.shape[1] for c in conditions), {(c.shape[0], *c.shape[2:]) for c in conditions}
-        if channels != self.config.condition_channels or len(size) != 1:
+    def _coarser(self, condition: Tensor | None, factor: int) -> Tensor | None:
+        if condition is None or factor == 1:
+            return condition
+        return F.avg_pool2d(condition, factor) if self.config.resize == "area" else condition[..., ::factor, ::factor]
+
+    def _check(self, conditions: Conditions, z: Tensor | None) -> list[Tensor]:
+        """The conditions that are there."""
+        wanted_channels = self.config.condition_channels
+        given = [c for c in conditions if c is not None]
+        fits = len(conditions) == len(wanted_channels) and all(
+            c is None or c.shape[1] == channels for c, channels in zip(conditions, wanted_channels, strict=True)
+        )
+        batches = {len(c) for c in given} - {1}
+        complete = len(given) == len(conditions) if z is None else bool(conditions) and conditions[0] is not None
+        if not (fits and complete) or len({c.shape[2:] for c in given}) != 1 or len(batches) > 1:
             raise ValueError(
-                f"expected conditions of one size with {self.config.condition_channels} channels, "
-                f"got {[tuple(c.shape) for c in conditions]}"
+                f"expected conditions of one size with {wanted_channels} channels, "
+                f"and of one batch (or batch 1, shared), got {[c if c is None else tuple(c.shape) for c in conditions]}"
             )
-        wanted = (len(conditions[0]), self.config.style_dim) if self.config.style_dim else None
         found = None if z is None else tuple(z.shape)
+        # Conditions that are all shared leave the batch to the style codes.
+        batch = batches.pop() if batches else found[0] if found else 1
+        wanted = (batch, self.config.style_dim) if self.config.style_dim else None
         if found != wanted:
             raise ValueError(f"expected a style code of shape {wanted}, got {found}")
+        return given
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -124,6 +124,34 @@ def occluded(flow: Tensor, flow_back: Tensor) -> Tensor:
     return (disagreement > 0.01 * (_squared(flow) + _squared(back)) + 0.5) | ~valid
 
 
+def visible_motion(
+    depth: Tensor, camera: Camera, other_depth: Tensor, other_camera: Camera, tolerance: float = 0.05
+) -> tuple[Tensor, Tensor]:
+    """Flow of a still world between two views of known depth, and which points both of them see.
+
+    Args:
+        depth, other_depth: (H, W) z of the two views in scene units; inf is sky.
+        camera, other_camera: of size H x W.
+        tolerance: relative depth by which the views may differ on one surface.
+
+    Returns:
+        flow (2, H, W) in pixels from the first view to the other, and (H, W) bool.
+    """
+    flow = flow_from_depth(depth[None], camera, other_camera)[0]
+    sky = torch.isinf(depth)
+    points = camera.centre + torch.where(sky, 1.0, depth)[..., None] * camera.rays()
+    _, z = other_camera.project(points.reshape(-1, 3))
+    expected = torch.where(sky, 0.0, 1 / z.reshape(depth.shape))
+    # Sampled without interpolation: between two surfaces there is none.
+    uv = flow.permute(1, 2, 0) + camera.pixel_centres()
+    inside = ((uv > 0) & (uv < uv.new_tensor([other_camera.width, other_camera.height]))).all(dim=-1)
+    column = uv[..., 0].floor().long().clamp(0, other_camera.width - 1)
+    row = uv[..., 1].floor().long().clamp(0, other_camera.height - 1)
+    found = 1 / other_depth[row, column]
+    same = (found - expected).abs() <= tolerance * expected
+    return flow, inside & same
+
+
 def motion_boundary(flow: Tensor) -> Tensor:
     """Pixels where the flow jumps: |grad f|^2 > 0.01 |f|^2 + 0.002 (Sundaram et al. 2010).
 

@@ -59,7 +59,8 @@ def open_sink(output: Path | str, fps: Fraction, height: int, width: int, overwr
     """Where frames go, checked before any work is done.
 
     Args:
-        output: a name ending in ``.mp4``, or a pattern such as ``out/%06d.png`` (its folder is made).
+        output: a name ending in ``.mp4``, a pattern such as ``out/%06d.png`` (its folder is made), or a name
+            ending in ``.png`` for a single frame.
         fps: frames per second; an image sequence does not keep it.
         height, width: of every frame, in pixels; even for MP4.
         overwrite: replace an existing file or sequence. The old one stays until the new is complete, or, in a
@@ -74,7 +75,9 @@ def open_sink(output: Path | str, fps: Fraction, height: int, width: int, overwr
         return FrameSink(Mp4Writer(path, fps, height, width, overwrite), height, width)
     if PATTERN.fullmatch(path.name):
         return FrameSink(PngWriter(path, overwrite), height, width)
-    raise InputError(f"{path}: expected an output named like flight.mp4 or out/%06d.png")
+    if path.suffix.lower() == ".png" and "%" not in path.name:
+        return FrameSink(StillWriter(path, overwrite), height, width)
+    raise InputError(f"{path}: expected an output named like flight.mp4, out/%06d.png or, for a still, picture.png")
 
 
 class FrameSink:
@@ -190,6 +193,33 @@ class Mp4Writer:
         with contextlib.suppress(Exception):
             self.container.close()
         self.partial.unlink(missing_ok=True)
+
+
+class StillWriter:
+    """One PNG for the only frame."""
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        if path.is_dir():
+            raise InputError(f"{path}: found a folder, expected a file name")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists; choose another name or give --overwrite")
+        if not path.parent.is_dir():
+            raise InputError(f"cannot write {path}: there is no folder {path.parent}")
+        self.path = path
+        self.pixels: np.ndarray | None = None
+
+    def add(self, pixels: np.ndarray) -> None:
+        if self.pixels is not None:
+            raise InputError(f"{self.path}: there is more than one frame; name the output like out.mp4 or out/%06d.png")
+        self.pixels = pixels
+
+    def finish(self) -> None:
+        if self.pixels is None:
+            raise InputError(f"{self.path}: there are no frames to write")
+        write_png(self.path, torch.from_numpy(self.pixels).permute(2, 0, 1))
+
+    def abort(self) -> None:
+        """Nothing was written."""
 
 
 class PngWriter:
