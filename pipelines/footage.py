@@ -6,7 +6,7 @@ labels (-> depth, cameras) -> (vid2vid.footage: warp -> memory -> paint -> write
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,7 +27,6 @@ from pipelines.media.video import open_sink
 from pipelines.models import load_footage, usable_device
 from pipelines.options import Rate, Size
 from pipelines.progress import progress
-from render_refine.camera import Camera
 from vid2vid.classes import CLASSES
 from vid2vid.footage import Frame, Geometry, Shot, footage
 from vid2vid.generator import FootageGenerator
@@ -169,7 +168,7 @@ class FootagePipeline:
                 "Use other weights, or map these labels to other classes with --labels-set FILE.json"
             )
 
-    def stream(self, shots: Iterable[Shot], style: Tensor, *, guided: bool = True) -> Iterator[Frame]:
+    def stream(self, shots: Iterable[Shot], style: Tensor, *, guided: bool = True) -> Generator[Frame, None, None]:
         """Paint shots, one frame each, in a style from ``style``; see `vid2vid.footage.footage`."""
         yield from footage(self.generator, self.motion, shots, style, guided=guided)
 
@@ -186,16 +185,11 @@ def open_geometry(options: FootageOptions, labels: LabelSource, height: int, wid
     if options.depth is None or options.cameras is None:
         return [None] * labels.frames
     depths = open_depths(options.depth, height, width, options.depth_scale)
-    cameras = read_cameras(options.cameras, height, width).cameras
+    cameras = read_cameras(options.cameras, height, width).from_first()
     for path, found in ((options.depth, depths.frames), (options.cameras, len(cameras))):
         if found != labels.frames:
             raise InputError(f"{path}: found {found} frames, wanted {labels.frames}, as many as the labels have")
-    # Around the first camera numbers are small, and float32 is exact enough.
-    origin = cameras[0].world_from_cam
-    return (
-        Geometry(depth, Camera.at(camera, camera.cam_from_world @ origin))
-        for depth, camera in zip(depths, cameras, strict=True)
-    )
+    return (Geometry(depth, camera) for depth, camera in zip(depths, cameras, strict=True))
 
 
 def resized(ids: Tensor, height: int, width: int) -> Tensor:

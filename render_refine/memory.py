@@ -20,14 +20,14 @@ SKY_GAP = 2  # half the width, in pixels, of gaps between points of the sky that
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The memory seen through a camera; holes carry a first guess.
+    """The memory seen through a camera.
 
     Attributes:
         camera: the camera.
         rgb: (3, H, W) float [0, 1].
         depth: (H, W) z in scene units, inf in the sky.
         density: (H, W) points per pixel on the visible surface: 1 as stored, 0.25 magnified twofold, 0 in holes.
-        known: (H, W) bool, False in holes (rgb and depth are smooth guesses there).
+        known: (H, W) bool, False in holes.
     """
 
     camera: Camera
@@ -98,7 +98,19 @@ class WorldMemory:
 
     @torch.no_grad()
     def render(self, camera: Camera) -> View:
-        """The memory seen from ``camera``."""
+        """The memory seen from ``camera``, holes filled with first guesses."""
+        view = self.look(camera)
+        # From the far side of the holes, and sky only where the sky is all around.
+        disparity = 1 / view.depth
+        guess = torch.cat([view.rgb, disparity[None], (~torch.isfinite(view.depth))[None].to(view.rgb.dtype)])[None]
+        guess = fill_far(guess, disparity[None, None], view.known[None, None])[0]
+        filled_depth = torch.where(guess[4] > 0.5, torch.inf, 1 / guess[3].clamp_min(1e-8))
+        depth = torch.where(view.known, view.depth, filled_depth)
+        return View(camera, guess[:3].clamp(0, 1), depth, view.density, view.known)
+
+    @torch.no_grad()
+    def look(self, camera: Camera) -> View:
+        """The memory seen from ``camera``; what stands in its holes means nothing."""
         front = self._splat(self.surface.cloud(), camera)
         rgb, octaves = front.features[0, :3], front.features[0, 3]
         depth = torch.where(front.coverage[0] > COVERED, front.depth[0], torch.inf)
@@ -119,12 +131,7 @@ class WorldMemory:
         rgb = torch.where(solid, rgb, sky_rgb)
         density = torch.where(solid, density, sky_covered.to(density.dtype))
 
-        # First guesses for the holes: from their far side, and sky only where the sky is all around.
-        disparity = 1 / depth
-        guess = torch.cat([rgb, disparity[None], (~solid)[None].to(rgb.dtype)])[None]
-        guess = fill_far(guess, disparity[None, None], known[None, None])[0]
-        filled_depth = torch.where(guess[4] > 0.5, torch.inf, 1 / guess[3].clamp_min(1e-8))
-        return View(camera, guess[:3].clamp(0, 1), torch.where(known, depth, filled_depth), density, known)
+        return View(camera, rgb.clamp(0, 1), depth, density, known)
 
     def _splat(self, cloud: PointCloud, camera: Camera) -> Splat:
         """Splat a cloud; the features are rgb and magnification in octaves."""

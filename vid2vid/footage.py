@@ -132,7 +132,7 @@ def _trusted(shot: Shot, device: torch.device) -> Geometry | None:
 
 def _guidance(memory: WorldMemory, known: Geometry, still: Tensor) -> Tensor:
     """The memory seen from here (1, 4, H, W), valid where it shows the surface that is really there."""
-    view = memory.render(known.camera)
+    view = memory.look(known.camera)
     nearness = (view.depth / known.depth - 1).abs() <= SAME_SURFACE
     same = torch.where(torch.isinf(known.depth), torch.isinf(view.depth), nearness)
     validity = view.density * (view.known & same & still)

@@ -8,7 +8,8 @@
 | 16-bit PNG  | inverse depth 1/z, 65535 = nearest; relative: z = 65535 / number   | 0            |
 
 z is the distance along the viewing axis, in any unit, not along the pixel's ray. A map of another size than
-the photo is resized, when its aspect is the same within 1 %.
+the photo is resized, when its aspect is the same within 1 %. (A sequence of PNGs, one per frame of a clip, is
+depth, not inverse depth: see `depth_sequences.py`.)
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,6 +31,9 @@ from pipelines.media.images import LARGEST_FILE, LARGEST_IMAGE, read_bytes
 
 EXR_SKY = 1e9
 
+# From a file's name and bytes to depth z, float64.
+Reader = Callable[[Path, bytes], np.ndarray]
+
 
 def read_depth(path: Path | str, height: int, width: int) -> Tensor:
     """Read a depth map for a photo of ``height`` × ``width`` pixels.
@@ -39,21 +44,32 @@ def read_depth(path: Path | str, height: int, width: int) -> Tensor:
     Raises:
         InputError: unreadable, another format or shape, another aspect, NaN, zero or negative depth, only sky.
     """
-    path = Path(path)
-    readers = {".npy": read_npy, ".pfm": read_pfm, ".exr": read_exr, ".png": read_png16}
+    depth = read_map(Path(path), READERS, height, width)
+    if not bool(torch.isfinite(depth).any()):
+        raise InputError(f"{path}: every pixel is sky (inf); at least one must have a depth")
+    return depth
+
+
+def read_map(path: Path, readers: dict[str, Reader], height: int, width: int) -> Tensor:
+    """`read_depth` with a choice of readers, by suffix, and with the sky alone allowed."""
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path}: expected a depth map named .npy, .pfm, .exr or .png (16-bit inverse depth)")
+        raise InputError(f"{path}: expected a depth map named .npy, .pfm, .exr or .png (16 bits)")
     depth = reader(path, read_bytes(path, "a depth map", LARGEST_FILE))
     if depth.ndim != 2 or depth.size == 0:
         raise InputError(f"{path}: found an array of shape {depth.shape}, expected (height, width)")
     if depth.size > LARGEST_IMAGE:
         raise InputError(f"{path}: {depth.size:,} pixels are more than the {LARGEST_IMAGE:,} that are read")
     check(path, depth)
-    if abs(math.log(depth.shape[1] / depth.shape[0] * height / width)) > math.log(1.01):
+    if not same_aspect((depth.shape[0], depth.shape[1]), (height, width)):
         found, wanted = "{}x{}".format(*depth.shape), f"{height}x{width}"
-        raise InputError(f"{path}: the depth map is {found} and the photo {wanted}: their aspects differ")
+        raise InputError(f"{path}: the depth map is {found} and the picture {wanted}: their aspects differ")
     return resize_depth(torch.from_numpy(depth.astype(np.float32)), height, width)
+
+
+def same_aspect(found: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether two sizes (height, width) have one aspect, within 1 %."""
+    return abs(math.log(found[1] / found[0] * wanted[0] / wanted[1])) <= math.log(1.01)
 
 
 def check(path: Path, depth: np.ndarray) -> None:
@@ -66,9 +82,7 @@ def check(path: Path, depth: np.ndarray) -> None:
         if count := int(wrong.sum()):
             raise InputError(f"{path}: {count:,} of {depth.size:,} pixels have {name}")
     finite = depth[np.isfinite(depth)]
-    if not finite.size:
-        raise InputError(f"{path}: every pixel is sky (inf); at least one must have a depth")
-    if finite.min() < 1e-30 or finite.max() > 1e30:
+    if finite.size and (finite.min() < 1e-30 or finite.max() > 1e30):
         raise InputError(f"{path}: depths from {finite.min():g} to {finite.max():g}; expected 1e-30 to 1e30")
 
 
@@ -96,8 +110,14 @@ def read_npy(path: Path, data: bytes) -> np.ndarray:
     return depth.astype(np.float64)
 
 
-def read_png16(path: Path, data: bytes) -> np.ndarray:
+def read_inverse_png16(path: Path, data: bytes) -> np.ndarray:
     """Inverse depth in 16 bits."""
+    with np.errstate(divide="ignore"):
+        return 65535 / decode_png16(path, data).astype(np.float64)
+
+
+def decode_png16(path: Path, data: bytes) -> np.ndarray:
+    """The numbers (H, W), uint16, of a grey PNG of 16 bits."""
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     if data[:4] == b"\x89PNG" and width * height > LARGEST_IMAGE:
         raise InputError(f"{path}: {width}x{height} pixels are more than the {LARGEST_IMAGE:,} that are read")
@@ -107,9 +127,8 @@ def read_png16(path: Path, data: bytes) -> np.ndarray:
     if pixels.dtype != np.uint16 or pixels.ndim != 2:
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         found = f"{8 * pixels.itemsize}-bit pixels with {channels} channel(s)"
-        raise InputError(f"{path}: found {found}, expected 16-bit grey inverse depth")
-    with np.errstate(divide="ignore"):
-        return 65535 / pixels.astype(np.float64)
+        raise InputError(f"{path}: found {found}, expected 16-bit grey pixels")
+    return pixels
 
 
 def read_pfm(path: Path, data: bytes) -> np.ndarray:
@@ -144,3 +163,6 @@ def read_exr(path: Path, data: bytes) -> np.ndarray:
         raise InputError(f"{path}: found the channels {', '.join(sorted(channels))}, expected Z")
     depth = np.asarray(channels[name], np.float64)
     return np.where(depth >= EXR_SKY, np.inf, depth)
+
+
+READERS: dict[str, Reader] = {".npy": read_npy, ".pfm": read_pfm, ".exr": read_exr, ".png": read_inverse_png16}

@@ -29,15 +29,23 @@ class Match(NamedTuple):
 class ClipBatch(Protocol):
     """B clips of T frames."""
 
-    rgb: Tensor  # (B, T, 3, H, W) in [0, 1]
-    labels: Tensor  # (B, T, H, W) ids of CLASSES, 255 for none
+    @property
+    def rgb(self) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1]."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(B, T, H, W) ids of CLASSES, 255 for none."""
 
     def match(self, frame: int, other: int) -> Match:
         """From the pixels of ``frame`` to ``other``."""
 
 
 class ClipSource(Protocol):
-    """Where a recipe gets its clips."""
+    """Where a recipe gets its clips; none is longer than ``longest`` frames."""
+
+    @property
+    def longest(self) -> int: ...
 
     def batch(self, clips: int, frames: int, generator: torch.Generator) -> ClipBatch:
         """Draw clips."""
@@ -77,6 +85,8 @@ class PannedStills:
 
 class StillClips:
     """A ``ClipSource`` over labelled photographs."""
+
+    longest = 16
 
     def __init__(self, stills: Labelled, height: int, width: int) -> None:
         self.stills, self.height, self.width = stills, height, width

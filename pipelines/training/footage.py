@@ -28,7 +28,7 @@ from vid2vid.generator import FootageGenerator, GeneratorConfig, Painted, one_ho
 from vid2vid.motion import MotionNetwork, warp_previous
 
 # (from this part of the budget on, clips at once, frames of a clip)
-CURRICULUM = ((0.0, 4, 1), (0.4, 2, 4), (0.7, 2, 8), (0.9, 1, 16))
+CURRICULUM = ((0.0, 4, 1), (0.55, 2, 4), (0.8, 2, 8), (0.95, 1, 16))
 TEMPORAL_FRAMES = 3
 
 
@@ -64,15 +64,15 @@ class FootageRecipe:
 
     def __init__(self, kit: Kit, source: ClipSource, motion: MotionNetwork | None, config: FootageTraining) -> None:
         self.kit, self.source, self.motion, self.config = kit, source, motion, config
-        self.network, self.critic, self.temporal = (
-            module.to(kit.device).to(memory_format=torch.channels_last)
-            for module in (
-                FootageGenerator(config.network),
-                MultiScaleDiscriminator(config.critic),
-                TemporalDiscriminator(config.temporal),
-            )
-        )
-        self.modules = {"network": self.network, "critic": self.critic, "temporal": self.temporal}
+        last = torch.channels_last
+        self.network = FootageGenerator(config.network).to(kit.device).to(memory_format=last)
+        self.critic = MultiScaleDiscriminator(config.critic).to(kit.device).to(memory_format=last)
+        self.temporal = TemporalDiscriminator(config.temporal).to(kit.device).to(memory_format=last)
+        self.modules: dict[str, torch.nn.Module] = {
+            "network": self.network,
+            "critic": self.critic,
+            "temporal": self.temporal,
+        }
         rates = (config.learning_rate_g, config.learning_rate_d, config.learning_rate_d)
         self.optimisers = {
             name: torch.optim.Adam(module.parameters(), rate, betas=(0.0, 0.9))
@@ -88,6 +88,7 @@ class FootageRecipe:
                 # The rate falls to nothing over the last third.
                 group["lr"] = self.full_rates[name] * min(1.0, 3 * (1 - self.kit.progress))
         clips, frames = next((b, t) for start, b, t in reversed(CURRICULUM) if self.kit.progress >= start)
+        frames = min(frames, self.source.longest)
         batch = self.source.batch(clips, frames, generator)
         scalars: list[dict[str, Tensor]] = []
         painted: list[Tensor] = []

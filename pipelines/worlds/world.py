@@ -30,12 +30,14 @@ class Frame:
         depth: (H, W) z in metres, inf for sky.
         labels: (H, W) int64 indices of ``vid2vid.classes.CLASSES``.
         camera: the camera that took it.
+        velocity: (3, H, W) of each point in m/s along the world's axes, or None where nothing moves.
     """
 
     rgb: Tensor
     depth: Tensor
     labels: Tensor
     camera: Camera
+    velocity: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class World:
                 point = eye + depth[mask, None] * rays[mask]
                 distance = (depth * length)[mask]
                 colour, labels[mask] = shade(point, unit[:, mask], distance, distance * pixel)
-                radiance[:, mask] = self.haze(colour, unit[:, mask], distance, eye)
+                radiance[:, mask] = through_air(self.sky, colour, unit[:, mask], distance, eye)
         rgb = develop(radiance, self.sky.light, self.sky.gain)
         return rgb.reshape(3, *shape), depth.reshape(shape), labels.reshape(shape)
 
@@ -131,20 +133,21 @@ class World:
         if hit.any():
             place = point[hit] + t[hit, None] * unit[:, hit].T
             seen, _ = self.land(place, unit[:, hit], t[hit], footprint[hit] + 0.03 * t[hit])
-            colour[:, hit] = self.haze(seen, unit[:, hit], t[hit], point[0])
+            colour[:, hit] = through_air(self.sky, seen, unit[:, hit], t[hit], point[0])
         return colour
 
-    def haze(self, colour: Tensor, unit: Tensor, distance: Tensor, eye: Tensor) -> Tensor:
-        """Aerial perspective: light lost and gained on the way (3, N) through haze and through low mist."""
-        light, rise = self.sky.light, -unit[1] * distance
-        haze = light.haze * distance * mean_density(eye, rise, 1800.0)
-        mist = light.mist * distance * mean_density(eye, rise, light.mist_height)
-        kept = torch.exp(-unit.new_tensor([0.82, 1.0, 1.28])[:, None] * haze - mist)
-        level = torch.stack([unit[0], -torch.full_like(unit[1], 0.035), unit[2]])
-        air = self.sky.air(F.normalize(level, dim=0))
-        # Drops scatter all colours alike, so mist is paler than haze.
-        air = air + (air.mean(0) - air) * (0.6 * mist / (mist + haze + 1e-9))
-        return colour * kept + air * (1 - kept)
+
+def through_air(sky: Sky, colour: Tensor, unit: Tensor, distance: Tensor, eye: Tensor) -> Tensor:
+    """Aerial perspective: light lost and gained on the way (3, N) through haze and through low mist."""
+    light, rise = sky.light, -unit[1] * distance
+    haze = light.haze * distance * mean_density(eye, rise, 1800.0)
+    mist = light.mist * distance * mean_density(eye, rise, light.mist_height)
+    kept = torch.exp(-unit.new_tensor([0.82, 1.0, 1.28])[:, None] * haze - mist)
+    level = torch.stack([unit[0], -torch.full_like(unit[1], 0.035), unit[2]])
+    air = sky.air(F.normalize(level, dim=0))
+    # Drops scatter all colours alike, so mist is paler than haze.
+    air = air + (air.mean(0) - air) * (0.6 * mist / (mist + haze + 1e-9))
+    return colour * kept + air * (1 - kept)
 
 
 def mean_density(eye: Tensor, rise: Tensor, scale: float) -> Tensor:
