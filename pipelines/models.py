@@ -45,11 +45,14 @@ def load_footage(
     """
     try:
         generator = FootageGenerator.from_pretrained(folder or WEIGHTS / "footage", device=device)
-        motion = MotionNetwork.from_pretrained(WEIGHTS / "motion", device=device)
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from None
-    last = torch.channels_last
-    return generator.eval().to(memory_format=last), motion.eval().to(memory_format=last)
+    return generator.eval().to(memory_format=torch.channels_last), load_motion(device)
+
+
+def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:
+    """The bundled network that predicts how label maps move."""
+    return MotionNetwork.from_pretrained(WEIGHTS / "motion", device=device).eval().to(memory_format=torch.channels_last)
 
 
 def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu") -> Segmenter:

@@ -8,10 +8,10 @@ conditions in sequence it is the Multi-SPADE of Mallya et al. (world-consistent 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +24,18 @@ from render_refine.pretrained import Pretrained
 EPS = 1e-5
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class Shortcut(Protocol):
+    """A condition at one level that knows a faster way to what it means for a norm (``label_modulation``)."""
+
+    def modulation(self, norm: SpadeNorm, k: int) -> tuple[Tensor, Tensor]:
+        """What ``norm.modulation`` gives for condition k."""
+
+
 # One image per condition; None for one that is not there, which then leaves the norms as they are.
 Conditions = Sequence[Tensor | None]
+Level = Sequence[Tensor | Shortcut | None]
 
 
 def instance_norm(x: Tensor) -> Tensor:
@@ -65,8 +75,9 @@ class SpadeConfig:
         spectral: spectral normalisation of the main convolutions (training); see ``fuse_spectral_norm``.
         resize: how conditions reach the coarse levels: "area" averages, "nearest" keeps one-hot labels hard.
         middle_blocks: residual blocks of the second level, 2 in most published models; other levels have one.
-        shuffle: side of the square of output pixels that the last convolution gives at once: the finest
-            level works on a grid that is this much coarser than the output (sub-pixel convolution, Shi et al. 2016).
+        upscale: the finest level works on a grid that is this many times coarser than the output; its features
+            are enlarged bilinearly and sharpened by two plain convolutions. (Sub-pixel convolution is no faster,
+            and leaves a fine grid in the picture.)
         style_modulation: the style code also scales and shifts every channel of every norm, after the conditions.
     """
 
@@ -80,12 +91,12 @@ class SpadeConfig:
     spectral: bool = True
     resize: Literal["area", "nearest"] = "area"
     middle_blocks: int = 1
-    shuffle: int = 1
+    upscale: int = 1
     style_modulation: bool = False
 
     def __post_init__(self) -> None:
         sizes = (*self.condition_channels, self.out_channels, *self.widths, self.hidden, *self.style_grid)
-        counts = (*sizes, self.middle_blocks, self.shuffle)
+        counts = (*sizes, self.middle_blocks, self.upscale)
         if min(counts) < 1 or self.style_dim < 0 or not self.condition_channels or not self.widths:
             raise ValueError(f"every size must be positive: {self}")
         if self.style_modulation and not self.style_dim:
@@ -119,26 +130,32 @@ class SpadeNorm(nn.Module):
             nn.init.zeros_(self.style.weight)
             nn.init.zeros_(self.style.bias)
 
-    def forward(self, x: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, conditions: Level, z: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), one (B or 1, C_k, H, W) per condition, z (B, style_dim) if any, to (B, C, H, W)."""
         return self.modulate(self.param_free_norm(x), conditions, z)
 
-    def modulate(self, normed: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
+    def modulate(self, normed: Tensor, conditions: Level, z: Tensor | None = None) -> Tensor:
         """The second half of ``forward``, for callers that share one normalisation between two layers."""
         out = normed
-        layers = zip(self.mlp_shared, self.mlp_gamma, self.mlp_beta, conditions, strict=True)
-        for shared, gamma, beta, condition in layers:
+        for k, condition in zip(range(len(self.mlp_shared)), conditions, strict=True):
             if condition is None:
                 continue
-            hidden = F.relu(shared(condition), inplace=True)
-            # 1 + gamma costs nothing when the 1 is part of the bias.
-            weight, bias = gamma.parameters()
-            scale = F.conv2d(hidden, weight, bias + 1, padding=1)
-            out = torch.addcmul(beta(hidden), out.to(scale.dtype), scale)
+            if isinstance(condition, Tensor):
+                scale, shift = self.modulation(k, condition)
+            else:
+                scale, shift = condition.modulation(self, k)
+            out = torch.addcmul(shift, out.to(scale.dtype), scale)
         if self.style is not None:
             a, b = self.style(z).to(out.dtype)[..., None, None].chunk(2, dim=1)
             out = torch.addcmul(b, out, 1 + a)
         return out
+
+    def modulation(self, k: int, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """1 + gamma_k and beta_k, (B, C, H, W) each, of condition k (B, C_k, H, W)."""
+        hidden = F.relu(self.mlp_shared[k](condition), inplace=True)
+        # 1 + gamma costs nothing when the 1 is part of the bias.
+        weight, bias = self.mlp_gamma[k].parameters()
+        return F.conv2d(hidden, weight, bias + 1, padding=1), self.mlp_beta[k](hidden)
 
 
 def _conv(
@@ -169,7 +186,7 @@ class SpadeResBlock(nn.Module):
             self.norm_s = SpadeNorm(in_channels, *condition)
             self.conv_s = _conv(in_channels, out_channels, 1, config.spectral, bias=False)
 
-    def forward(self, x: Tensor, conditions: Conditions, z: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, conditions: Level, z: Tensor | None = None) -> Tensor:
         """As ``SpadeNorm.forward``, but x has ``in_channels`` and the result ``out_channels``."""
         normed = self.norm_0.param_free_norm(x)
         main = self.conv_0(F.leaky_relu(self.norm_0.modulate(normed, conditions, z), 0.2))
@@ -186,11 +203,11 @@ class SpadeGenerator(Pretrained):
     """Condition images (and a style code) to an image of the same size.
 
     Residual blocks, and between levels the grid doubles by nearest neighbour. Any height and
-    width work: conditions are padded by replication to a multiple of shuffle * 2^(levels - 1), the output is cropped.
+    width work: conditions are padded by replication to a multiple of upscale * 2^(levels - 1), the output is cropped.
     The coarsest grid follows the input size. Its features are a convolution of the conditions or, with a
     style code z, a linear map of z to ``config.style_grid`` (as in the papers), resized bilinearly to the
     coarsest grid, so that one model serves every aspect. The style enters there, and with
-    ``config.style_modulation`` in every norm.
+    ``config.style_modulation`` in every norm. ``shortcuts`` belongs to ``label_modulation.accelerate``.
     """
 
     config_type = SpadeConfig
@@ -198,6 +215,7 @@ class SpadeGenerator(Pretrained):
     def __init__(self, config: SpadeConfig) -> None:
         super().__init__()
         self.config = config
+        self.shortcuts: Callable[[Sequence[Level]], Sequence[Level]] | None = None
         coarsest = config.widths[0]
         if config.style_dim:
             rows, columns = config.style_grid
@@ -208,7 +226,12 @@ class SpadeGenerator(Pretrained):
         self.level_of_block = [level for level, count in enumerate(repeats) for _ in range(count)]
         widths = [coarsest, *(config.widths[level] for level in self.level_of_block)]
         self.blocks = nn.ModuleList(SpadeResBlock(i, o, config) for i, o in pairwise(widths))
-        self.conv_img = nn.Conv2d(config.widths[-1], config.out_channels * config.shuffle**2, 3, padding=1)
+        last = config.widths[-1]
+        self.conv_up: nn.Conv2d | None = None
+        if config.upscale > 1:
+            self.conv_up = nn.Conv2d(last, max(last // 2, 1), 3, padding=1)
+            last = max(last // 2, 1)
+        self.conv_img = nn.Conv2d(last, config.out_channels, 3, padding=1)
 
     def forward(self, *conditions: Tensor | None, z: Tensor | None = None) -> Tensor:
         """Draw the image.
@@ -228,29 +251,31 @@ class SpadeGenerator(Pretrained):
         given = self._check(conditions, z)
         height, width = given[0].shape[-2:]
         pyramid = self.pyramid(conditions)
+        levels = pyramid if self.shortcuts is None or torch.is_grad_enabled() else self.shortcuts(pyramid)
         if z is None:
             batch = max(len(c) for c in given)
             x = self.fc(torch.cat([c.expand(batch, -1, -1, -1) for c in pyramid[0] if c is not None], dim=1))
         else:
             grid = self.fc(z).unflatten(1, (self.config.widths[0], *self.config.style_grid))
-            multiple = self.config.shuffle * 2 ** (len(self.config.widths) - 1)
+            multiple = self.config.upscale * 2 ** (len(self.config.widths) - 1)
             size = [-(-side // multiple) for side in (height, width)]
             x = F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
         at = 0
         for block, level in zip(self.blocks, self.level_of_block, strict=True):
             if level > at:
                 x, at = F.interpolate(x, scale_factor=2, mode="nearest"), level
-            x = block(x, pyramid[level], z)
-        out = self.conv_img(F.leaky_relu(x, 0.2))
-        if self.config.shuffle > 1:
-            out = F.pixel_shuffle(out, self.config.shuffle)
-        return out[..., :height, :width]
+            x = block(x, levels[level], z)
+        x = F.leaky_relu(x, 0.2)
+        if self.conv_up is not None:
+            x = F.interpolate(x, scale_factor=self.config.upscale, mode="bilinear", align_corners=False)
+            x = F.leaky_relu(self.conv_up(x), 0.2)
+        return self.conv_img(x)[..., :height, :width]
 
     def pyramid(self, conditions: Conditions) -> list[list[Tensor | None]]:
         """The conditions, padded, at the grid of every level, coarse to fine; all norms share it."""
-        multiple = self.config.shuffle * 2 ** (len(self.config.widths) - 1)
+        multiple = self.config.upscale * 2 ** (len(self.config.widths) - 1)
         padded = [c if c is None else pad_to_multiple(c, multiple) for c in conditions]
-        levels = [[self._coarser(c, self.config.shuffle) for c in padded]]
+        levels = [[self._coarser(c, self.config.upscale) for c in padded]]
         for _ in self.config.widths[1:]:
             levels.append([self._coarser(c, 2) for c in levels[-1]])
         return levels[::-1]

@@ -19,7 +19,7 @@ SKY, ROAD, BUILDING, CAR = (CLASSES.index(name) for name in ("sky", "road", "bui
 
 def small_config(**changes) -> GeneratorConfig:
     spade = SpadeConfig(
-        (len(CLASSES), 4, 4), 6, (8, 8, 8), 8, style_dim=4, style_grid=(2, 2), shuffle=2, style_modulation=True
+        (len(CLASSES), 4, 4), 6, (8, 8, 8), 8, style_dim=4, style_grid=(2, 2), upscale=2, style_modulation=True
     )
     return GeneratorConfig(spade=spade, style=StyleConfig(3, (8, 8), 4, (2, 2)), **changes)
 

@@ -47,7 +47,7 @@ class GeneratorConfig:
             hidden=32,
             style_dim=32,
             style_grid=(4, 6),
-            shuffle=2,
+            upscale=2,
             style_modulation=True,
         )
     )

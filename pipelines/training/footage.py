@@ -51,7 +51,7 @@ class FootageTraining:
     temporal_weight: float = 0.5
     feature_weight: float = 10.0
     l1_weight: float = 2.0
-    laplacian_weight: float = 4.0
+    laplacian_weight: float = 10.0
     steady_weight: float = 4.0
     guidance_weight: float = 20.0
     kl_weight: float = 0.01

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from pipelines.cli import parse
-from pipelines.models import load_depth, usable_device
+from pipelines.models import load_depth, load_motion, usable_device
 from pipelines.options import Count
 from pipelines.training.run import Budget, Kit, Recipe, run
 
@@ -19,20 +19,26 @@ EXAMPLES = """Train a model, resumable after a kill at any moment: run the same 
 recipes:
   depth      depth of landscapes from one photo, on procedural worlds
   refiner    what a flyover draws where its memory has holes, on worlds and, with --photos, on photographs
+  segmenter  what every pixel shows, on clips and worlds or, with --camvid, on that data set's streets
+  motion     how label maps move, on procedural clips
+  footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
 
 examples:
   viewsynth train depth --minutes 60
   viewsynth train refiner --minutes 120 --photos photos/ -o runs/refiner
+  viewsynth train segmenter --minutes 30 --camvid camvid/
+  viewsynth train footage --minutes 90 --camvid camvid/ -o runs/camvid
+  viewsynth footage labels/ --weights runs/camvid/model
   viewsynth flyover photo.jpg --weights runs/refiner/model
 
-The worlds are rendered first, once, on all cores. The run's folder holds log.jsonl, samples/*.png (look at
+Worlds and clips are rendered first, once, on all cores. The run's folder holds log.jsonl, samples/*.png (look at
 them), checkpoint.pt and at the end model/."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    recipe: tyro.conf.Positional[Literal["depth", "refiner"]]
-    """depth or refiner"""
+    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage"]]
+    """depth, refiner, segmenter, motion or footage"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
     minutes: float | None = None
@@ -45,6 +51,14 @@ class TrainOptions:
     """how many pairs of frames to render"""
     photos: Path | None = None
     """folder of photographs with a manifest.csv (columns file, licence), for the refiner"""
+    clips: Path = Path("runs/clips")
+    """folder for the rendered clips"""
+    clip_count: Count = 400
+    """how many clips to render"""
+    clip_frames: Count = 8
+    """how many frames a clip has"""
+    camvid: Path | None = None
+    """folder of the CamVid data set, for a segmenter or footage of its classes"""
     device: str = "cpu"
     """cpu, cuda or cuda:N"""
     seed: int = 0
@@ -94,4 +108,72 @@ def refiner(options: TrainOptions):
     return build
 
 
-BUILDERS = {"depth": depth, "refiner": refiner}
+def segmenter(options: TrainOptions):
+    """Builder of the segmenter recipe: CamVid's classes from CamVid, all classes from what is rendered."""
+    from pipelines.training import segmenter as recipe
+    from pipelines.training.camvid import CamVid
+    from pipelines.training.clip_set import ClipSet
+    from pipelines.training.world_set import WorldSet
+
+    pictures: recipe.LabelledPictures
+    if options.camvid is not None:
+        pictures, config = CamVid(options.camvid), recipe.on_camvid()
+    else:
+        clips = ClipSet(options.clips, options.clip_count, frames=options.clip_frames)
+        worlds = WorldSet(options.worlds, options.pairs)
+        clips.make()
+        worlds.make()
+        pictures = recipe.Together(recipe.StreetFrames(clips), recipe.LandscapeFrames(worlds))
+        config = recipe.on_worlds()
+
+    def build(kit: Kit) -> Recipe:
+        return recipe.SegmenterRecipe(kit, pictures, config)
+
+    return build
+
+
+def motion(options: TrainOptions):
+    """Builder of the motion recipe."""
+    from pipelines.training.clip_set import ClipSet
+    from pipelines.training.motion import MotionRecipe, MotionTraining
+    from pipelines.training.world_clips import WorldClips
+
+    clips = ClipSet(options.clips, options.clip_count, frames=options.clip_frames)
+    clips.make()
+    config = MotionTraining()
+
+    def build(kit: Kit) -> Recipe:
+        return MotionRecipe(kit, WorldClips(clips), config)
+
+    return build
+
+
+def footage(options: TrainOptions):
+    """Builder of the footage recipe: CamVid's classes from CamVid, all classes from what is rendered."""
+    from pipelines.training.camvid import CAMVID_CLASSES, CamVid
+    from pipelines.training.clip_batch import ClipSource, StillClips
+    from pipelines.training.clip_set import ClipSet
+    from pipelines.training.footage import FootageRecipe, FootageTraining
+    from pipelines.training.world_clips import WorldClips
+    from pipelines.training.world_set import WorldSet
+    from vid2vid.generator import GeneratorConfig
+
+    source: ClipSource
+    if options.camvid is not None:
+        # Photographs that a window moves over: the motion is known exactly and need not be predicted.
+        source, network = StillClips(CamVid(options.camvid), 192, 256), None
+        config = FootageTraining(network=GeneratorConfig(classes=CAMVID_CLASSES))
+    else:
+        clips = ClipSet(options.clips, options.clip_count, frames=options.clip_frames)
+        worlds = WorldSet(options.worlds, options.pairs)
+        clips.make()
+        worlds.make()
+        source, network, config = WorldClips(clips, worlds), load_motion(options.device), FootageTraining()
+
+    def build(kit: Kit) -> Recipe:
+        return FootageRecipe(kit, source, network, config)
+
+    return build
+
+
+BUILDERS = {"depth": depth, "refiner": refiner, "segmenter": segmenter, "motion": motion, "footage": footage}
