@@ -10,6 +10,7 @@ from infinite_view.refiner import Refiner
 from pipelines.errors import InputError
 from pipelines.perception.depth import DepthEstimator
 from pipelines.perception.segmentation import Segmenter
+from render_refine.label_modulation import accelerate
 from render_refine.unet import UNet
 from vid2vid.generator import FootageGenerator
 from vid2vid.motion import MotionNetwork
@@ -47,7 +48,9 @@ def load_footage(
         generator = FootageGenerator.from_pretrained(folder or WEIGHTS / "footage", device=device)
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from None
-    return generator.eval().to(memory_format=torch.channels_last), load_motion(device)
+    generator = generator.eval().to(memory_format=torch.channels_last)
+    accelerate(generator.spade)
+    return generator, load_motion(device)
 
 
 def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:

@@ -2,16 +2,17 @@
 
 vid2vid predicts flow from labels and past frames (Wang et al., NeurIPS 2018, section 3.2). Here the network
 sees labels and the last flow only, so that it does not depend on the look, and one network, trained on worlds
-with exact flow, serves every generator.
+with exact flow, serves every generator. Matching is not left to plain convolutions: as in FlowNetC (Dosovitskiy et
+al., ICCV 2015) features of both frames are correlated over all small displacements.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from render_refine.pretrained import Pretrained
@@ -20,14 +21,26 @@ from render_refine.warp import backward_warp
 from vid2vid.classes import CLASSES
 
 COARSER = 4  # the network works on a grid this many times coarser than the frames
-FLOW_UNIT = 8.0  # pixels of the coarse grid at 256 wide; keeps the network's numbers around 1
+FLOW_UNIT = 2.0  # cells of that grid; keeps the network's numbers around 1
 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """Shape of a ``MotionNetwork``: labels of both frames and the last flow in, flow and confidence out."""
+    """Shape of a ``MotionNetwork``.
 
-    network: UNetConfig = field(default_factory=lambda: UNetConfig(2 * len(CLASSES) + 2, 3, (24, 32, 48, 64, 96)))
+    Attributes:
+        features: channels that are compared between the frames.
+        reach: largest displacement that is compared, in cells of 4 pixels.
+        widths: of the U-Net that turns the comparison into flow.
+    """
+
+    features: int = 32
+    reach: int = 4
+    widths: tuple[int, ...] = (48, 64, 96, 128)
+
+    @property
+    def displacements(self) -> int:
+        return (2 * self.reach + 1) ** 2
 
 
 class Motion(NamedTuple):
@@ -43,14 +56,21 @@ class Motion(NamedTuple):
 
 
 class MotionNetwork(Pretrained):
-    """A small U-Net over label maps."""
+    """Compare two label maps, then explain the comparison by a U-Net."""
 
     config_type = MotionConfig
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
         self.config = config
-        self.network = UNet(config.network)
+        self.encoder = nn.Sequential(
+            nn.Conv2d(len(CLASSES), 24, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(24, config.features, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(config.features, config.features, 3, padding=1),
+        )
+        self.network = UNet(UNetConfig(config.displacements + config.features + 2, 3, config.widths))
 
     def forward(self, labels: Tensor, previous: Tensor, last_flow: Tensor) -> Motion:
         """Predict the motion between two label maps.
@@ -60,12 +80,35 @@ class MotionNetwork(Pretrained):
             last_flow: (B, 2, H, W) the previous frame's own flow in pixels; zeros when there is none.
         """
         height, width = labels.shape[-2:]
-        size = (-(-height // COARSER), -(-width // COARSER))
-        coarse = [F.interpolate(x, size=size, mode="area") for x in (labels, previous, last_flow)]
-        coarse[2] = coarse[2] / (COARSER * FLOW_UNIT)
-        out = self.network(torch.cat(coarse, dim=1)).float()
+        rows, columns = -(-height // COARSER), -(-width // COARSER)
+        half = F.interpolate(torch.cat([labels, previous]), size=(2 * rows, 2 * columns), mode="area")
+        now, before = self.encoder(half).chunk(2)
+        flow = F.interpolate(last_flow, size=(rows, columns), mode="area") / (COARSER * FLOW_UNIT)
+        matches = correlation(now, before, self.config.reach)
+        out = self.network(torch.cat([matches, now, flow.to(now.dtype)], dim=1)).float()
         out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
         return Motion(out[:, :2] * (COARSER * FLOW_UNIT), out[:, 2:])
+
+
+def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
+    """How alike the feature of ``a`` at p and that of ``b`` at p + d are, for every small displacement d.
+
+    <a(p), b(p + d)> / C with both normalised per pixel to mean 0 and variance 1 over the channels (FlowNetC,
+    equation 1, with patches of one pixel); 0 outside.
+
+    Args:
+        a, b: (B, C, H, W).
+        reach: largest displacement per axis, in pixels.
+
+    Returns:
+        (B, (2 reach + 1)^2, H, W), displacements in rows from top left to bottom right.
+    """
+    a, b = (F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2) for x in (a, b))
+    height, width = a.shape[-2:]
+    padded = F.pad(b, (reach, reach, reach, reach))
+    side = range(2 * reach + 1)
+    shifted = (padded[..., dy : dy + height, dx : dx + width] for dy in side for dx in side)
+    return torch.stack([(a * other).mean(dim=1) for other in shifted], dim=1)
 
 
 def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
