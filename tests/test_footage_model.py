@@ -8,11 +8,10 @@ from torch import nn
 
 from render_refine.camera import Camera, pose_from
 from render_refine.spade import SpadeConfig, StyleConfig
-from render_refine.unet import UNetConfig
 from vid2vid.classes import CLASSES
 from vid2vid.footage import Geometry, Shot, footage
 from vid2vid.generator import FootageGenerator, GeneratorConfig, Painted, one_hot
-from vid2vid.motion import Motion, MotionConfig, MotionNetwork, warp_previous
+from vid2vid.motion import Motion, MotionConfig, MotionNetwork, correlation, warp_previous
 
 SKY, ROAD, BUILDING, CAR = (CLASSES.index(name) for name in ("sky", "road", "building", "car"))
 
@@ -121,10 +120,25 @@ def test_unknown_classes_are_refused():
 
 def test_motion_is_in_pixels_whatever_the_size():
     torch.manual_seed(0)
-    network = MotionNetwork(MotionConfig(UNetConfig(2 * len(CLASSES) + 2, 3, (8, 16)))).eval()
+    network = MotionNetwork(MotionConfig(features=8, reach=1, widths=(8, 16))).eval()
     labels = one_hot(torch.randint(0, 18, (1, 30, 42)))
     motion = network(labels, labels, torch.zeros(1, 2, 30, 42))
     assert motion.flow.shape == (1, 2, 30, 42) and motion.logit.shape == (1, 1, 30, 42)
+
+
+def test_correlation_peaks_at_the_displacement():
+    torch.manual_seed(0)
+    a = torch.randn(2, 16, 12, 15)
+    b = torch.roll(a, (1, -2), dims=(2, 3))  # what is at (y, x) in a is at (y + 1, x - 2) in b
+    found = correlation(a, b, 3)
+    assert found.shape == (2, 49, 12, 15)
+    inner = found[:, :, 3:-3, 3:-3]
+    assert (inner.argmax(dim=1) == (3 + 1) * 7 + (3 - 2)).all()
+    assert torch.allclose(inner.amax(dim=1), torch.ones(()), atol=1e-3)
+    a64, b64 = a.double(), b.double()
+    one = [(x - x.mean(1, keepdim=True)) / (x.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt() for x in (a64, b64)]
+    naive = (one[0][0, :, 5, 5] * one[1][0, :, 5 - 3, 5 + 2]).mean()
+    assert abs(float(correlation(a64, b64, 3)[0, 0 * 7 + 5, 5, 5]) - float(naive)) < 1e-12
 
 
 def test_a_pixel_whose_label_is_another_one_is_no_match():

@@ -30,6 +30,7 @@ from vid2vid.motion import MotionNetwork, warp_previous
 # (from this part of the budget on, clips at once, frames of a clip)
 CURRICULUM = ((0.0, 4, 1), (0.55, 2, 4), (0.8, 2, 8), (0.95, 1, 16))
 TEMPORAL_FRAMES = 3
+CHROMA = 4.0  # eyes forgive a texture that is another one, but not coloured noise
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class FootageRecipe:
             "features": config.feature_weight * feature_matching(wanted, judged),
             # What is drawn anew is compared with the true frame, what is kept with where it comes from.
             "l1": config.l1_weight * masked_l1(out.drawn, real),
-            "laplacian": config.laplacian_weight * laplacian_l1(out.drawn, real),
+            "laplacian": config.laplacian_weight * laplacian_l1(opponent(out.drawn), opponent(real)),
             "kl": config.kl_weight * kl_divergence(mu, logvar),
         }
         for name, weight, kept in (
@@ -216,3 +217,10 @@ class FootageRecipe:
             codes.append(network.encode(batch.rgb[:, 0].to(self.kit.device))[0].cpu())
         network.fit_styles(torch.cat(codes))
         fuse_spectral_norm(network).save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
+
+
+def opponent(rgb: Tensor) -> Tensor:
+    """Luma and, ``CHROMA`` times as strong, the colour differences of BT.601, of images (B, 3, H, W)."""
+    red, green, blue = rgb.unbind(dim=1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.stack([luma, CHROMA * 0.564 * (blue - luma), CHROMA * 0.713 * (red - luma)], dim=1)
