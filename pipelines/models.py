@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -11,16 +12,18 @@ from pipelines.errors import InputError
 from pipelines.perception.depth import DepthEstimator
 from pipelines.perception.segmentation import Segmenter
 from render_refine.label_modulation import accelerate
+from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet
 from vid2vid.generator import FootageGenerator
 from vid2vid.motion import MotionNetwork
 
+Model = TypeVar("Model", bound=Pretrained)
 WEIGHTS = Path(__file__).parent / "weights"
 
 
 def load_depth(device: torch.device | str = "cpu") -> DepthEstimator:
     """The bundled landscape depth estimator."""
-    return DepthEstimator(UNet.from_pretrained(WEIGHTS / "depth", device=device).to(memory_format=torch.channels_last))
+    return DepthEstimator(loaded(UNet, WEIGHTS / "depth", device))
 
 
 def load_refiner(folder: Path | None = None, device: torch.device | str = "cpu") -> Refiner:
@@ -29,11 +32,7 @@ def load_refiner(folder: Path | None = None, device: torch.device | str = "cpu")
     Raises:
         InputError: the folder is not a refiner.
     """
-    try:
-        model = Refiner.from_pretrained(folder or WEIGHTS / "refiner", device=device)
-    except (ValueError, OSError) as error:
-        raise InputError(str(error)) from None
-    return model.eval().to(memory_format=torch.channels_last)
+    return loaded(Refiner, folder or WEIGHTS / "refiner", device)
 
 
 def load_footage(
@@ -44,18 +43,14 @@ def load_footage(
     Raises:
         InputError: the folder is not a generator.
     """
-    try:
-        generator = FootageGenerator.from_pretrained(folder or WEIGHTS / "footage", device=device)
-    except (ValueError, OSError) as error:
-        raise InputError(str(error)) from None
-    generator = generator.eval().to(memory_format=torch.channels_last)
+    generator = loaded(FootageGenerator, folder or WEIGHTS / "footage", device)
     accelerate(generator.spade)
     return generator, load_motion(device)
 
 
 def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:
     """The bundled network that predicts how label maps move."""
-    return MotionNetwork.from_pretrained(WEIGHTS / "motion", device=device).eval().to(memory_format=torch.channels_last)
+    return loaded(MotionNetwork, WEIGHTS / "motion", device)
 
 
 def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu") -> Segmenter:
@@ -64,8 +59,17 @@ def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu
     Raises:
         InputError: the folder is not a segmenter.
     """
+    return loaded(Segmenter, folder or WEIGHTS / "segmenter", device)
+
+
+def loaded(kind: type[Model], folder: Path, device: torch.device | str) -> Model:
+    """A model of ``kind`` from its folder, ready to be used.
+
+    Raises:
+        InputError: the folder holds none.
+    """
     try:
-        model = Segmenter.from_pretrained(folder or WEIGHTS / "segmenter", device=device)
+        model = kind.from_pretrained(folder, device=device)
     except (ValueError, OSError) as error:
         raise InputError(str(error)) from None
     return model.eval().to(memory_format=torch.channels_last)

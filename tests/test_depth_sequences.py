@@ -9,7 +9,8 @@ import torch
 
 from pipelines.errors import InputError
 from pipelines.media.depth_files import read_depth
-from pipelines.media.depth_sequences import natural_key, open_depths, write_depth_npy, write_depth_png16
+from pipelines.media.depth_sequences import open_depths, write_depth_npy, write_depth_png16
+from pipelines.media.sequences import natural_key
 
 DEPTH = torch.tensor([[1.0, 2.0, torch.inf], [4.0, 5.25, torch.inf]])
 
@@ -103,7 +104,7 @@ def test_wrong_sequences_are_named(tmp_path):
     assert "there are no depth maps" in message(tmp_path / "d", 2, 3)
     for number in (0, 1, 3):
         write_depth_npy(tmp_path / "d" / f"{number:04d}.npy", DEPTH)
-    assert "0002.npy is missing" in message(tmp_path / "d" / "%04d.npy", 2, 3)
+    assert "0002.npy: missing between" in message(tmp_path / "d" / "%04d.npy", 2, 3)
     assert "found a single file" in message(tmp_path / "d" / "0000.npy", 2, 3)
     assert open_depths(tmp_path / "d", 2, 3).frames == 3
     for pattern in ("%s.npy", "%04d_%04d.npy", "%d%%.npy", "%5d.npy"):

@@ -18,7 +18,8 @@ from PIL import Image, ImageOps
 
 from pipelines.errors import InputError
 from pipelines.media.images import read_image, to_pixels, upright, write_png
-from pipelines.media.video import numbered_files, open_sink, read_rate, read_video_frames
+from pipelines.media.sequences import numbered_files
+from pipelines.media.video import open_sink, read_rate, read_video_frames
 
 RNG = np.random.default_rng(0)
 SMALL = RNG.integers(0, 256, (12, 17, 3), dtype=np.uint8)
@@ -294,7 +295,7 @@ def test_outputs_that_cannot_be_written(tmp_path):
         "file/%d.png": "cannot write",
         "folder.mp4": "found a folder",
         "a.avi": "expected an output named like",
-        "a.png": "expected an output named like",
+        "absent/a.png": "there is no folder",
         "%d_%d.png": "expected an output named like",
         "%s.png": "expected an output named like",
         "%d/a%d.png": "in the file name only",
@@ -303,6 +304,19 @@ def test_outputs_that_cannot_be_written(tmp_path):
         assert part in message(open_sink, tmp_path / name, Fraction(30), 16, 16)
     assert "use 16x18" in message(open_sink, tmp_path / "a.mp4", Fraction(30), 15, 17)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.mp4"]
+
+
+def test_a_still_is_one_png(tmp_path):
+    path = tmp_path / "a.png"
+    frame = torch.rand(3, 16, 18)
+    with open_sink(path, Fraction(24), 16, 18) as sink:
+        sink.write(frame)
+    assert torch.equal((read_image(path) * 255).round(), (frame * 255).round())
+    assert "exists" in message(open_sink, path, Fraction(24), 16, 18)
+    with pytest.raises(InputError, match="more than one frame"), open_sink(path, Fraction(24), 16, 18, True) as sink:
+        sink.write(frame)
+        sink.write(frame)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
 
 
 def test_an_mp4_without_frames_is_an_error_and_leaves_nothing(tmp_path):

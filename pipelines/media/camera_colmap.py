@@ -27,8 +27,8 @@ from pipelines.media.camera_track import (
     refuse_distortion,
     rigid,
 )
-from pipelines.media.depth_sequences import natural_key
 from pipelines.media.images import LARGEST_FILE, read_bytes, write_whole
+from pipelines.media.sequences import natural_key
 
 # Of each model: how many focal lengths it has (one for both axes, or two), and its distortion.
 MODELS = {

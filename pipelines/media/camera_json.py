@@ -43,7 +43,7 @@ from pipelines.media.camera_track import (
     refuse_distortion,
     rigid,
 )
-from pipelines.media.depth_sequences import natural_key
+from pipelines.media.sequences import natural_key
 
 AXES = {"opencv": np.eye(4), "opengl": OPENCV_FROM_OPENGL, "blender": OPENCV_FROM_OPENGL}
 PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "perspective")

@@ -13,11 +13,9 @@ as networks predict it: that has no scale to share with a camera's path, and a s
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -28,8 +26,8 @@ from torch import Tensor
 from pipelines.errors import InputError
 from pipelines.media.depth_files import READERS, Reader, decode_png16, read_map
 from pipelines.media.images import write_whole
+from pipelines.media.sequences import sequence_files
 
-NUMBER = re.compile(r"%(0\d)?d")
 SKY = (0, 65535)
 
 
@@ -83,57 +81,6 @@ def open_depths(path: Path | str, height: int, width: int, scale: float = 0.001)
     source = DepthSource(tuple(sequence_files(Path(path), tuple(READERS), "depth maps")), height, width, scale)
     source.read(0)
     return source
-
-
-def sequence_files(path: Path, suffixes: tuple[str, ...], what: str) -> list[Path]:
-    """The files of a folder, in natural order, or of a printf pattern, in the order of their numbers.
-
-    Args:
-        path: a folder, in which files with other suffixes and hidden ones are passed over, or a pattern.
-        suffixes: those wanted, in lower case; a folder may hold one kind of them.
-        what: what is in the files, for messages.
-    """
-    if NUMBER.search(path.name):
-        return numbered_files(path)
-    if not path.is_dir():
-        found = "found a single file" if path.is_file() else "no such folder"
-        raise InputError(f"{path}: {found}; expected a folder of {what}, or a pattern such as folder/%04d.png")
-    files = [file for file in path.iterdir() if file.suffix.lower() in suffixes and not file.name.startswith(".")]
-    kinds = sorted({file.suffix.lower() for file in files})
-    if not kinds:
-        raise InputError(f"{path}: there are no {what} in this folder ({', '.join(suffixes)})")
-    if len(kinds) > 1:
-        found = " and ".join(kinds)
-        raise InputError(f"{path}: found {found} files; choose by a pattern, such as {path}/%04d{kinds[0]}")
-    return sorted(files, key=lambda file: natural_key(file.name))
-
-
-def numbered_files(pattern: Path) -> list[Path]:
-    """The files of a printf pattern, from the lowest number to the highest, none missing in between."""
-    numbers = list(NUMBER.finditer(pattern.name))
-    if len(numbers) != 1 or "%" in str(pattern.parent) or pattern.name.count("%") > 1:
-        raise InputError(f"{pattern}: expected one number such as %04d, in the file's name")
-    start, end = numbers[0].span()
-    name = re.compile(re.escape(pattern.name[:start]) + r"(\d+)" + re.escape(pattern.name[end:]))
-    matches = [name.fullmatch(file.name) for file in pattern.parent.iterdir()] if pattern.parent.is_dir() else []
-    # %04d writes 7 as 0007 and nothing else, so 7.exr belongs to another sequence.
-    found = sorted(int(match[1]) for match in matches if match and pattern.name % int(match[1]) == match[0])
-    if not found:
-        raise InputError(f"{pattern}: no such files")
-    for before, after in pairwise(found):
-        if after != before + 1:
-            missing = pattern.with_name(pattern.name % (before + 1))
-            raise InputError(f"{missing} is missing; name the folder to take its files as they are")
-    return [pattern.with_name(pattern.name % number) for number in found]
-
-
-def natural_key(name: str) -> list[tuple[int, str, str]]:
-    """A key that sorts frame2 before frame10; equal numbers by how they are written."""
-    parts = re.split(r"(\d+)", name)  # texts at even places, numbers at odd ones
-    return [
-        (len(part.lstrip("0")), part.lstrip("0"), part) if place % 2 else (0, part, "")
-        for place, part in enumerate(parts)
-    ]
 
 
 def read_linear_png16(path: Path, data: bytes, scale: float) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from PIL import Image
 
 from pipelines.errors import InputError
 from pipelines.media.images import LARGEST_FILE, LARGEST_IMAGE, describe, read_bytes
-from pipelines.media.video import EXACT, PATTERN, numbered_files, open_video, read_rate
+from pipelines.media.sequences import complete_files, natural_key
+from pipelines.media.video import EXACT, PATTERN, open_video, read_rate
 
 WANTED = "a label map as PNG"
 PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".exr")
@@ -69,7 +69,7 @@ def open_input(path: Path) -> Input:
         InputError: nothing there, or nothing that can hold labels.
     """
     if PATTERN.fullmatch(path.name):
-        return Pngs(path, numbered(path))
+        return Pngs(path, complete_files(path))
     if path.is_dir():
         return Pngs(path, folder(path))
     if path.suffix.lower() == ".png":
@@ -90,29 +90,7 @@ def folder(path: Path) -> list[Path]:
         raise InputError(
             f"{path}: no PNG in this folder" + (f", only {', '.join(kinds)}" if kinds else "; it is empty")
         )
-    return sorted(maps, key=lambda file: natural(file.name))
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts the numbers in a name by their size."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def numbered(pattern: Path) -> list[Path]:
-    """The files of a printf pattern, without gaps."""
-    files = numbered_files(pattern) if pattern.parent.is_dir() else {}
-    if not files:
-        raise InputError(f"{pattern}: no such files")
-    first, last = min(files), max(files)
-    for number in range(first, last + 1):
-        if number not in files:
-            missing = pattern.parent / (pattern.name % number)
-            raise InputError(
-                f"{missing}: missing between {files[first].name} and {files[last].name}; "
-                "name the folder to take its files as they are"
-            )
-    return list(files.values())
+    return sorted(maps, key=lambda file: natural_key(file.name))
 
 
 @dataclass(frozen=True)

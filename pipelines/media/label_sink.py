@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pipelines.errors import InputError
 from pipelines.media.images import write_whole
-from pipelines.media.video import PATTERN, FrameSink, Mp4Writer, PngWriter, writing
+from pipelines.media.video import PATTERN, FrameSink, Mp4Writer, PngWriter, claim, writing
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.label_sets import palette
 
@@ -109,19 +109,6 @@ class LabelStillWriter:
 
     def abort(self) -> None:
         """Nothing was written yet."""
-
-
-def claim(path: Path, overwrite: bool) -> Path:
-    """Find out before any work whether a file can be written; returns the place of its unfinished form."""
-    if path.is_dir():
-        raise InputError(f"{path}: found a folder, expected a file name")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or give --overwrite")
-    partial = path.with_name(f".{path.name}.partial")
-    with writing(path):
-        partial.write_bytes(b"")
-        partial.unlink()
-    return partial
 
 
 class Ffv1Writer(Mp4Writer):

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from pipelines.errors import InputError
 from pipelines.media.images import read_image, to_pixels, write_png
+from pipelines.media.sequences import numbered_files
 
 # A sequence's file name holds one printf number: %d, %04d, %06d.
 PATTERN = re.compile(r"(?P<head>[^%]*)%(?:0(?P<digits>\d))?d(?P<tail>[^%]*\.png)", re.IGNORECASE)
@@ -143,14 +144,7 @@ class Mp4Writer:
         if height % 2 or width % 2:
             even = f"{height + height % 2}x{width + width % 2}"
             raise InputError(f"{path}: MP4 needs even sides, got {height}x{width}; use {even} or write PNG frames")
-        if path.is_dir():
-            raise InputError(f"{path}: found a folder, expected a file name")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; choose another name or give --overwrite")
-        self.path = path
-        self.partial = path.with_name(f".{path.name}.partial")
-        with writing(path):
-            self.partial.write_bytes(b"")  # finds out now, before any work, whether the folder takes a file
+        self.path, self.partial = path, claim(path, overwrite)
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
         self.container = av.open(str(self.partial), "w", format="mp4", options=options)
         stream = self.container.add_stream("libx264", rate=fps)
@@ -199,12 +193,7 @@ class StillWriter:
     """One PNG for the only frame."""
 
     def __init__(self, path: Path, overwrite: bool) -> None:
-        if path.is_dir():
-            raise InputError(f"{path}: found a folder, expected a file name")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; choose another name or give --overwrite")
-        if not path.parent.is_dir():
-            raise InputError(f"cannot write {path}: there is no folder {path.parent}")
+        claim(path, overwrite)
         self.path = path
         self.pixels: np.ndarray | None = None
 
@@ -230,7 +219,7 @@ class PngWriter:
         self.count = 0
         if "%" in str(self.folder):
             raise InputError(f"{pattern}: the number may stand in the file name only, not in a folder's")
-        existing = numbered_files(pattern) if self.folder.is_dir() else {}
+        existing = numbered_files(pattern)
         if existing and not overwrite:
             first = existing[min(existing)]
             raise InputError(
@@ -260,6 +249,19 @@ class PngWriter:
                 self.folder.rmdir()
 
 
+def claim(path: Path, overwrite: bool) -> Path:
+    """Find out before any work whether a file can be written; returns the place of its unfinished form."""
+    if path.is_dir():
+        raise InputError(f"{path}: found a folder, expected a file name")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name or give --overwrite")
+    partial = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        partial.write_bytes(b"")
+        partial.unlink()
+    return partial
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal into an InputError that names the output."""
@@ -269,21 +271,6 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"cannot write {path}: there is no folder {path.parent}") from None
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def numbered_files(pattern: Path) -> dict[int, Path]:
-    """The existing files of a printf pattern, by number, in order."""
-    match = PATTERN.fullmatch(pattern.name)
-    if match is None:
-        raise InputError(f"{pattern}: expected a pattern such as out/%06d.png")
-    name = re.compile(re.escape(match["head"]) + r"(\d+)" + re.escape(match["tail"]))
-    found = {}
-    for file in pattern.parent.iterdir():
-        number = name.fullmatch(file.name)
-        # %06d writes 7 as 000007 and nothing else, so 7.png belongs to another sequence.
-        if number and pattern.name % int(number[1]) == file.name:
-            found[int(number[1])] = file
-    return dict(sorted(found.items()))
 
 
 def read_rate(path: Path | str) -> Fraction:
@@ -305,7 +292,7 @@ def read_video_frames(path: Path | str) -> Iterator[Tensor]:
     """
     path = Path(path)
     if PATTERN.fullmatch(path.name):
-        files = numbered_files(path) if path.parent.is_dir() else {}
+        files = numbered_files(path)
         if not files:
             raise InputError(f"{path}: no such files")
         yield from (read_image(file) for file in files.values())

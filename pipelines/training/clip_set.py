@@ -6,9 +6,7 @@ are streets, odd ones landscapes. Held-out clips are those of ``HELD_OUT_SEED``.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines.progress import Meter
 from pipelines.training.clip_paths import STEP, landscape_path, street_path
+from pipelines.training.rendering import render_all
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Street, World, flow_between
 from render_refine.camera import Camera
@@ -133,21 +131,8 @@ class ClipSet:
 
     def make(self, processes: int | None = None) -> None:
         """Render what is missing, on all cores; each file appears whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         missing = [k for k in range(self.count) if not self.path(k).exists()]
-        if not missing:
-            return
-        context = multiprocessing.get_context("spawn")
-        with (
-            Meter(self.count, "rendering clips", "clip", start=self.count - len(missing)) as meter,
-            ProcessPoolExecutor(
-                processes or os.cpu_count(), context, initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool,
-        ):
-            jobs = [pool.submit(self._make_one, k) for k in missing]
-            for done, job in enumerate(as_completed(jobs), start=self.count - len(missing) + 1):
-                job.result()
-                meter.reach(done)
+        render_all(self._make_one, missing, self.folder, "rendering clips", "clip", processes)
 
     def _make_one(self, index: int) -> None:
         clip = render_clip(self.seed, index, self.frames, self.height, self.width)

@@ -6,9 +6,7 @@ and is the same on every machine. Held-out worlds are those from `HELD_OUT_SEED`
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from infinite_view.virtual_views import random_away
-from pipelines.progress import Meter
+from pipelines.training.rendering import render_all
 from pipelines.worlds import Frame, World
 from render_refine.camera import Camera
 
@@ -66,21 +64,8 @@ class WorldSet:
 
     def make(self, processes: int | None = None) -> None:
         """Render what is missing, on all cores; each file appears whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         missing = [k for k in range(self.count) if not self.path(k).exists()]
-        if not missing:
-            return
-        context = multiprocessing.get_context("spawn")
-        with (
-            Meter(self.count, "rendering worlds", "pair", start=self.count - len(missing)) as meter,
-            ProcessPoolExecutor(
-                processes or os.cpu_count(), context, initializer=torch.set_num_threads, initargs=(1,)
-            ) as pool,
-        ):
-            jobs = [pool.submit(self._make_one, k) for k in missing]
-            for done, job in enumerate(as_completed(jobs), start=self.count - len(missing) + 1):
-                job.result()
-                meter.reach(done)
+        render_all(self._make_one, missing, self.folder, "rendering worlds", "pair", processes)
 
     def _make_one(self, index: int) -> None:
         pair = render_pair(self.seed, index, self.height, self.width)
