@@ -1,12 +1,13 @@
 """How good the bundled models are on worlds that they never saw, beside plain baselines in the same run.
 
-    python benchmarks/models.py --worlds FOLDER [--count 60] [--photos FOLDER] [--json FILE]
+    python benchmarks/models.py --worlds FOLDER [--count 60] [--clips FOLDER] [--photos FOLDER] [--json FILE]
 
 Depth: error of log depth after the best scale, and overlap of the sky, against the mean depth and sky of each
 picture row over the other worlds (a landscape without looking at it). Refiner: PSNR, SSIM and
 Laplacian energy of completed views against the true frame, over the pixels that are not known at full
 detail, against smooth filling and OpenCV's inpainting; with --photos also on the held-out photographs, flown
-out and back.
+out and back. Motion and segmenter, on held-out clips with --clips: error of the flow in pixels over what is
+visible, against no motion and against each pixel's mean flow over the other clips; mean IoU and accuracy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -25,13 +27,16 @@ from torch import Tensor
 
 from infinite_view.refiner import Refiner, ViewBatch, magnified
 from infinite_view.virtual_views import out_and_back, random_away, seen_from
-from pipelines.models import load_depth, load_refiner
+from pipelines.models import load_depth, load_motion, load_refiner, load_segmenter
+from pipelines.perception.agreement import confusion, mean_iou, pixel_accuracy
+from pipelines.training.clip_set import ClipSet
 from pipelines.training.photo_set import PhotoSet, free_photos, split
 from pipelines.training.world_set import HELD_OUT_SEED, WorldSet
 from render_refine.camera import Camera
 from render_refine.memory import View
 from render_refine.metrics import laplacian_energy, psnr
 from render_refine.precision import autocast
+from vid2vid.generator import one_hot
 
 Scores = dict[str, float]
 
@@ -120,6 +125,45 @@ def photo_views(photos: PhotoSet, each: int = 3) -> Iterator[tuple[View, Tensor,
             yield out_and_back(rgb, depth, camera, away, camera), rgb, depth
 
 
+@torch.no_grad()
+def motion_scores(clips: ClipSet) -> dict[str, dict[str, Scores]]:
+    """Mean distance of predicted from true flow in pixels, of the last frame of each clip to the one before."""
+    network = load_motion()
+    found: dict[str, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = {"streets": [], "landscapes": []}
+    for index in range(clips.count):
+        clip = clips[index]
+        maps = [one_hot(labels[None]) for labels in clip.labels]
+        flow, logit = torch.zeros(1, 2, *clip.labels.shape[-2:]), torch.zeros(())
+        for before, now in pairwise(maps):
+            flow, logit = network(now, before, flow)
+        last = len(clip) - 1
+        true, visible = clip.flow_back(last), clip.visible_back(last)
+        kind = "landscapes" if index % 2 else "streets"
+        found[kind].append((flow[0], logit[0, 0] > 0, torch.where(visible, true, 0.0), visible))
+    report = {}
+    for kind, rows in found.items():
+        scores: dict[str, list[Scores]] = {"network": [], "no motion": [], "mean flow of the others": []}
+        for k, (flow, seen, true, visible) in enumerate(rows):
+            others = [row for j, row in enumerate(rows) if j != k]
+            mean = sum(row[2] for row in others) / sum(row[3] for row in others).clamp_min(1)
+            for name, guess in zip(scores, (flow, torch.zeros_like(flow), mean), strict=True):
+                scores[name].append({"pixels": float((guess - true).norm(dim=0)[visible].mean())})
+            scores["network"][-1]["visibility right"] = float((seen == visible).float().mean())
+        report[kind] = {name: mean_of(score) for name, score in scores.items()}
+    return report
+
+
+def segmenter_scores(clips: ClipSet) -> dict[str, Scores]:
+    """Mean IoU and pixel accuracy on the last frame of each clip."""
+    segmenter = load_segmenter()
+    tables = {"streets": 0, "landscapes": 0}
+    for index in range(clips.count):
+        clip = clips[index]
+        tables["landscapes" if index % 2 else "streets"] += confusion(clip.labels[-1], segmenter.segment(clip.rgb[-1]))
+    tables["both"] = sum(tables.values())
+    return {kind: {"mIoU": mean_iou(t), "accuracy": pixel_accuracy(t)} for kind, t in tables.items()}
+
+
 def mean_of(scores: list[Scores]) -> Scores:
     """Mean of each score over the rows that have it and are finite."""
     names = {name for row in scores for name in row}
@@ -130,12 +174,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--clips", type=Path)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     worlds = WorldSet(options.worlds, options.count, seed=HELD_OUT_SEED)
     worlds.make()
     report = {"depth": depth_scores(worlds), "refiner, worlds": refiner_scores(world_views(worlds))}
+    if options.clips:
+        clips = ClipSet(options.clips, options.count, frames=4, seed=HELD_OUT_SEED)
+        clips.make()
+        report |= {f"motion, {kind}": scores for kind, scores in motion_scores(clips).items()}
+        report["segmenter"] = segmenter_scores(clips)
     if options.photos:
         held_out = PhotoSet(split(free_photos(options.photos))[1], load_depth())
         report["refiner, photos"] = refiner_scores(photo_views(held_out))
