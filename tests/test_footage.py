@@ -12,9 +12,10 @@ import torch
 
 from pipelines.cli import main
 from pipelines.footage import FootagePipeline
-from pipelines.media.images import read_image
+from pipelines.media.images import read_image, write_png
 from pipelines.media.label_video import open_label_sink, open_labels
 from pipelines.media.video import read_rate, read_video_frames
+from pipelines.worlds import Street
 from vid2vid.classes import CLASSES
 from vid2vid.footage import Shot
 
@@ -93,9 +94,17 @@ def test_styles(tmp_path, labels):
     assert (one - two).abs().mean() > 0.02
     assert run(still, "-o", tmp_path / "again.png", "--style-seed", 1) == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "1.png").read_bytes()
-    assert run(still, "-o", tmp_path / "like.png", "--reference", tmp_path / "2.png") == 0
-    like = read_image(tmp_path / "like.png")
-    assert (like - two).mean((1, 2)).abs().mean() < (like - one).mean((1, 2)).abs().mean()
+
+
+def test_a_reference_sets_the_light(tmp_path, labels):
+    street_at_noon = Street.random(torch.Generator().manual_seed(5)).with_light(12.0, 2.0)
+    camera = street_at_noon.random_camera(torch.Generator().manual_seed(5), 96, 160)
+    for name, hour in (("day", 12.0), ("night", 0.5)):
+        write_png(tmp_path / f"at_{name}.png", street_at_noon.with_light(hour, 2.0).render(camera).rgb)
+        reference = tmp_path / f"at_{name}.png"
+        assert run(labels / "000.png", "-o", tmp_path / f"{name}.png", "--reference", reference) == 0
+    day, night = (read_image(tmp_path / f"{name}.png") for name in ("day", "night"))
+    assert night[:, :12].mean() < day[:, :12].mean() - 0.1  # the sky
 
 
 def test_a_stream_without_end_needs_no_more_memory(labels):
