@@ -22,15 +22,19 @@ NOWHERE = 1e6
 ROUNDING = 1e-2
 
 Padding = Literal["border", "zeros"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
-def sample(image: Tensor, uv: Tensor, padding: Padding = "border") -> tuple[Tensor, Tensor]:
-    """Bilinear look-up at pixel coordinates.
+def sample(
+    image: Tensor, uv: Tensor, padding: Padding = "border", interpolation: Interpolation = "bilinear"
+) -> tuple[Tensor, Tensor]:
+    """Look-up at pixel coordinates.
 
     Args:
         image: (B, C, H, W); half precision is sampled in float32.
         uv: (B, h, w, 2) coordinates in pixels of ``image``.
         padding: what lies outside, the nearest border pixel or zeros.
+        interpolation: "bicubic" keeps detail that "bilinear" loses, and may leave the range of the image.
 
     Returns:
         values (B, C, h, w), and valid (B, 1, h, w) bool: finite and within the outermost pixel centres.
@@ -40,11 +44,13 @@ def sample(image: Tensor, uv: Tensor, padding: Padding = "border") -> tuple[Tens
     inside = ((uv >= 0.5 - ROUNDING) & (uv <= size - 0.5 + ROUNDING)).all(dim=-1, keepdim=True)
     dtype = torch.promote_types(image.dtype, torch.float32)
     grid = torch.where(finite, uv, torch.full_like(uv, -NOWHERE)).to(dtype) * (2 / size.to(dtype)) - 1
-    values = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    values = F.grid_sample(image.to(dtype), grid, mode=interpolation, padding_mode=padding, align_corners=False)
     return values.to(image.dtype), (finite & inside).permute(0, 3, 1, 2)
 
 
-def backward_warp(image: Tensor, flow: Tensor, padding: Padding = "border") -> tuple[Tensor, Tensor]:
+def backward_warp(
+    image: Tensor, flow: Tensor, padding: Padding = "border", interpolation: Interpolation = "bilinear"
+) -> tuple[Tensor, Tensor]:
     """result(p) = image(p + flow(p)).
 
     Args:
@@ -56,7 +62,7 @@ def backward_warp(image: Tensor, flow: Tensor, padding: Padding = "border") -> t
     """
     if flow.shape[1] != 2 or flow.shape[-2:] != image.shape[-2:]:
         raise ValueError(f"flow {tuple(flow.shape)} does not fit the image {tuple(image.shape)}")
-    return sample(image, flow.permute(0, 2, 3, 1) + _pixel_centres(flow), padding)
+    return sample(image, flow.permute(0, 2, 3, 1) + _pixel_centres(flow), padding, interpolation)
 
 
 def flow_from_depth(depth: Tensor, camera_from: Camera, camera_to: Camera) -> Tensor:

@@ -180,3 +180,17 @@ def test_sample_reads_pixel_centres() -> None:
     image = noise(1, 3, 5, 7)
     value, _ = sample(image, torch.tensor([[[[4.5, 2.5]]]]))
     torch.testing.assert_close(value[0, :, 0, 0], image[0, :, 2, 4])
+
+
+def test_bicubic_keeps_more_detail_than_bilinear():
+    image = torch.rand(1, 1, 40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    half = torch.full((1, 2, 40, 40), 0.5, dtype=torch.float64)
+    there = {}
+    for interpolation in ("bilinear", "bicubic"):
+        moved = image
+        for flow in (half, -half) * 4:  # back at the start after every second step
+            moved, _ = backward_warp(moved, flow, interpolation=interpolation)
+        there[interpolation] = (moved - image)[..., 8:-8, 8:-8].abs().mean()
+    assert there["bicubic"] < 0.8 * there["bilinear"]
+    still, _ = backward_warp(image, 0 * half, interpolation="bicubic")
+    assert torch.allclose(still, image, atol=1e-12)

@@ -26,7 +26,9 @@ from vid2vid.motion import MotionNetwork, warp_previous
 
 SAME_SURFACE = 0.05  # relative depth by which two views of one surface may differ
 SKY = CLASSES.index("sky")
-MAGNIFIED = 0.6  # points per pixel below which a surface is stored again, finer
+# Points per pixel from which the memory of a surface counts in full, and below which it does not count: it was seen
+# from too far away, and is painted again, finer.
+FULL_DETAIL, NO_DETAIL = 0.8, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def footage(
         with autocast(z.device):
             rgb = generator(labels, warped, guidance, z).rgb.float().clamp(0, 1)
         if known is not None:
-            fresh = still if guidance is None else still & (guidance[0, 3] < MAGNIFIED)
+            fresh = still if guidance is None else still & (guidance[0, 3] < 0.5)
             memory.write(rgb[0], known.depth, known.camera, fresh)
         last = _Last(labels, rgb, flow, known)
         yield Frame(rgb[0], None if guidance is None else guidance[0], flow[0])
@@ -135,5 +137,6 @@ def _guidance(memory: WorldMemory, known: Geometry, still: Tensor) -> Tensor:
     view = memory.look(known.camera)
     nearness = (view.depth / known.depth - 1).abs() <= SAME_SURFACE
     same = torch.where(torch.isinf(known.depth), torch.isinf(view.depth), nearness)
-    validity = view.density * (view.known & same & still)
+    detail = ((view.density - NO_DETAIL) / (FULL_DETAIL - NO_DETAIL)).clamp(0, 1)
+    validity = detail * (view.known & same & still)
     return torch.cat([view.rgb, validity[None]])[None]

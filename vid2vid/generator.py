@@ -23,7 +23,7 @@ from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleE
 from vid2vid.classes import CLASSES, NO_LABEL
 
 # What is already painted is kept unless the network objects.
-BLEND_BIAS = (0.0, 1.0, 3.0)
+BLEND_BIAS = (0.0, 1.0, 6.0)
 NOT_VALID = 1e-6  # instead of log(0)
 
 
@@ -46,7 +46,7 @@ class GeneratorConfig:
             widths=(128, 128, 96, 64, 48, 32),
             hidden=32,
             style_dim=32,
-            style_grid=(4, 6),
+            style_grid=(1, 1),
             upscale=2,
             style_modulation=True,
         )

@@ -126,6 +126,7 @@ def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, t
     Returns:
         (B, 4, H, W): colours, and validity in [0, 1].
     """
-    moved, inside = backward_warp(torch.cat([rgb, previous], dim=1), flow)
-    agreement = (moved[:, 3:] * labels).sum(dim=1, keepdim=True)
-    return torch.cat([moved[:, :3], trust * agreement * inside], dim=1)
+    # Bicubic, since what is handed from frame to frame is resampled again and again.
+    colours, inside = backward_warp(rgb, flow, interpolation="bicubic")
+    agreement = (backward_warp(previous, flow)[0] * labels).sum(dim=1, keepdim=True)
+    return torch.cat([colours.clamp(0, 1), trust * agreement * inside], dim=1)

@@ -30,7 +30,9 @@ from vid2vid.motion import MotionNetwork, warp_previous
 # (from this part of the budget on, clips at once, frames of a clip)
 CURRICULUM = ((0.0, 4, 1), (0.55, 2, 4), (0.8, 2, 8), (0.95, 1, 16))
 TEMPORAL_FRAMES = 3
-CHROMA = 4.0  # eyes forgive a texture that is another one, but not coloured noise
+# Eyes forgive a texture that is another one, but not coloured noise: what is drawn anew is compared band by band mostly
+# in its colour differences, and left to the critics in its luma.
+LUMA, CHROMA = 0.25, 4.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class FootageRecipe:
 
 
 def opponent(rgb: Tensor) -> Tensor:
-    """Luma and, ``CHROMA`` times as strong, the colour differences of BT.601, of images (B, 3, H, W)."""
+    """Luma and the colour differences of BT.601, weighted by ``LUMA`` and ``CHROMA``, of images (B, 3, H, W)."""
     red, green, blue = rgb.unbind(dim=1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
-    return torch.stack([luma, CHROMA * 0.564 * (blue - luma), CHROMA * 0.713 * (red - luma)], dim=1)
+    return torch.stack([LUMA * luma, CHROMA * 0.564 * (blue - luma), CHROMA * 0.713 * (red - luma)], dim=1)
