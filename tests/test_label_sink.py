@@ -53,12 +53,18 @@ def test_what_we_write_we_read(tmp_path, name):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99), st.sampled_from(["%d.png", "a.mkv"])
+    st.integers(1, 3), st.integers(2, 40), st.integers(2, 40), st.integers(0, 99), st.sampled_from(["%d.png", "a.mkv"])
 )
 def test_any_size_comes_back(tmp_path, frames, height, width, seed, name):
     maps = clip(frames, height, width, seed)
     write_clip(tmp_path / name, maps, overwrite=True)
     assert same(open_labels(tmp_path / name, "viewsynth"), maps)
+
+
+def test_a_video_of_one_column_is_refused(tmp_path):
+    with pytest.raises(InputError, match="2 pixels or more"):
+        write_clip(tmp_path / "a.mkv", clip(1, 5, 1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_map_is_one_png(tmp_path):

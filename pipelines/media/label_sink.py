@@ -115,6 +115,8 @@ class Ffv1Writer(Mp4Writer):
     """FFV1 in Matroska, in our colours, without YUV: lossless. Every frame stands alone and has a checksum."""
 
     def __init__(self, path: Path, fps: Fraction, height: int, width: int, overwrite: bool) -> None:
+        if min(height, width) < 2:  # FFmpeg's FFV1 takes no columns of one pixel
+            raise InputError(f"{path}: a video needs sides of 2 pixels or more, got {height}x{width}; write PNGs")
         self.path, self.partial, self.count = path, claim(path, overwrite), 0
         self.container = av.open(str(self.partial), "w", format="matroska", options={"fflags": "+bitexact"})
         self.stream = self.container.add_stream("ffv1", rate=fps)
