@@ -97,6 +97,9 @@ def footage(
             warped = warp_previous(last.rgb, labels, last.labels, flow, trust)
         if known is not None and len(memory):
             guidance = _guidance(memory, known, still)
+            if warped is not None:
+                # The memory holds colours as they were painted; those of the last frame were resampled since.
+                warped[:, 3:] *= 1 - guidance[:, 3:]
         with autocast(z.device):
             rgb = generator(labels, warped, guidance, z).rgb.float().clamp(0, 1)
         if known is not None:
