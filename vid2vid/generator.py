@@ -24,7 +24,10 @@ from vid2vid.classes import CLASSES, NO_LABEL
 
 # What is already painted is kept unless the network objects.
 BLEND_BIAS = (0.0, 2.5, 8.0)
-NOT_VALID = 1e-6  # instead of log(0)
+NOT_VALID = 1e-9  # instead of log(0)
+# Rows that go on below the picture. The worlds had them in training, their height being no multiple of the
+# coarsest grid; without them a network that never saw a lower edge draws lines there.
+EDGE = 16
 # Networks draw softer than what they learned from, since detail that is not in its place costs more than none.
 SHARPEN = 0.25
 
@@ -107,7 +110,12 @@ class FootageGenerator(Pretrained):
             guidance: (B, 4, H, W): the same of the painted world; None when nothing of it is seen.
             z: (B, style_dim) style codes.
         """
-        out = self.spade(labels, _condition(warped), _condition(guidance), z=z).float()
+        conditions = [labels, _condition(warped), _condition(guidance)]
+        height = labels.shape[-2]
+        multiple = self.config.spade.upscale * 2 ** (len(self.config.spade.widths) - 1)
+        if not self.training and -height % multiple < EDGE:
+            conditions = [c if c is None else F.pad(c, (0, 0, 0, EDGE), mode="replicate") for c in conditions]
+        out = self.spade(*conditions, z=z)[..., :height, :].float()
         drawn = torch.sigmoid(out[:, :3])
         if not self.training:
             drawn = sharpened(drawn)
@@ -117,7 +125,7 @@ class FootageGenerator(Pretrained):
                 logits.append(out[:, 3 + k : 4 + k] + BLEND_BIAS[k] + painted[:, 3:].clamp_min(NOT_VALID).log())
                 colours.append(painted[:, :3])
         weights = torch.softmax(torch.cat(logits, dim=1), dim=1)
-        rgb = sum(weights[:, k : k + 1] * colour for k, colour in enumerate(colours))
+        rgb = (torch.stack(colours, dim=1) * weights[:, :, None]).sum(dim=1)
         return Painted(rgb, drawn, weights)
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
