@@ -2,7 +2,7 @@
 
     python benchmarks/spade.py [--data DIR] [--repeats N] [--threads 1 2] [--json FILE]
 
-Three networks: the one of the footage, the same without sub-pixel convolution, and the published SPADE (hidden
+Three networks: the one of the footage, the same with its finest level at full size, and the published SPADE (hidden
 128), with random weights. "first" is a first frame (labels alone), "next" a later one, with a warped frame and
 a guidance image that covers half of the view. The plain path and the shortcut take turns on three frames of a
 clip; a row gives the best and the median wall time of each, their ratio (best to best), and with one thread
