@@ -20,7 +20,7 @@ from render_refine.camera import Camera
 from render_refine.memory import WorldMemory
 from render_refine.precision import autocast
 from render_refine.warp import visible_motion
-from vid2vid.classes import CLASSES, MOVING, NO_LABEL, class_ids
+from vid2vid.classes import CLASSES, NO_LABEL, moves
 from vid2vid.generator import FootageGenerator, one_hot
 from vid2vid.motion import MotionNetwork, warp_previous
 
@@ -121,7 +121,7 @@ class _Last:
 
 def _still(shot: Shot) -> Tensor:
     """(H, W) bool: what does not move by itself, and whose depth can be believed where there is depth."""
-    still = (shot.labels != NO_LABEL) & ~torch.isin(shot.labels, torch.tensor(class_ids(MOVING)))
+    still = (shot.labels != NO_LABEL) & ~moves(shot.labels)
     if shot.geometry is not None:
         still &= torch.isfinite(shot.geometry.depth) | (shot.labels == SKY)
     return still

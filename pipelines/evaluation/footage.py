@@ -36,7 +36,6 @@ from pipelines.media.images import write_png
 from pipelines.media.label_video import open_labels
 from pipelines.models import WEIGHTS, load_segmenter
 from pipelines.options import Count
-from pipelines.perception.segmentation import Segments
 from pipelines.progress import progress
 from pipelines.training.camvid import HELD_OUT
 from pipelines.training.clip_set import Clip, ClipSet
@@ -120,7 +119,7 @@ def evaluate(pipeline: FootagePipeline, options: FootageEvaluation) -> tuple[dic
     notes: list[str] = []
     if (busy := load()) > 1:
         notes.append(f"speed: other programs were running (load {busy:.1f}), the machine can do better")
-    segmenter = usable_segmenter(options.segmenter, notes)
+    segmenter = load_segmenter(options.segmenter)
     drive = None if options.data is None else camvid_folder(options.data)
     large = rendered(options.cache, 1, SPEED_SIZE)[0]
     costs = speeds(pipeline, large, drive)
@@ -147,17 +146,6 @@ def evaluate(pipeline: FootagePipeline, options: FootageEvaluation) -> tuple[dic
         "targets": targets(costs, long_run, quality),
     }
     return figures, [row for group in kinds.values() for take in group[:ON_SHEET] for row in contact_rows(take)]
-
-
-def usable_segmenter(folder: Path | None, notes: list[str]) -> Segments | None:
-    """The segmenter of a folder, or the bundled one if there is one."""
-    try:
-        return load_segmenter(folder)
-    except InputError as error:
-        if folder is not None:
-            raise
-        notes.append(f"not measured: labels obeyed, for want of a segmenter ({error})")
-        return None
 
 
 def camvid_folder(data: Path) -> Path:

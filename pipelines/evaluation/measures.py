@@ -17,7 +17,7 @@ from pipelines.perception.agreement import confusion
 from pipelines.perception.segmentation import Segments
 from render_refine.metrics import laplacian_energy
 from render_refine.warp import backward_warp, occluded
-from vid2vid.classes import MOVING, class_ids
+from vid2vid.classes import moves
 
 
 def flicker(frames: Tensor, flow_back: Tensor, visible: Tensor) -> float:
@@ -61,7 +61,7 @@ def return_difference(frames: Tensor, mask: Tensor | None = None) -> float:
 
 def standing(labels: Tensor) -> Tensor:
     """Where labels (..., H, W) show nothing that moves by itself."""
-    return ~torch.isin(labels, torch.tensor(class_ids(MOVING)))
+    return ~moves(labels)
 
 
 def relabelled(segmenter: Segments, frames: Tensor, labels: Tensor) -> Tensor:

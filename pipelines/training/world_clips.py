@@ -13,7 +13,7 @@ from pipelines.training.clip_set import Clip, ClipSet
 from pipelines.training.world_set import WorldSet
 from pipelines.worlds import Frame
 from render_refine.warp import visible_motion
-from vid2vid.classes import MOVING, class_ids
+from vid2vid.classes import moves
 
 PAIRS_SHARE = 0.4  # of single frames; pairs show landscapes only, clips also streets
 
@@ -37,7 +37,7 @@ class WorldClip:
         """The exact motion; between frames that are not neighbours only of what stands still."""
         a, b = self.order[frame], self.order[other]
         labels = self.clip.labels[a]
-        still = ~torch.isin(labels, torch.tensor(class_ids(MOVING)))
+        still = ~moves(labels)
         if a - b == 1:
             flow, visible = self.clip.flow_back(a), self.clip.visible_back(a)
         else:
