@@ -9,13 +9,14 @@ from infinite_view.refiner import Refiner, RefinerConfig
 from infinite_view.virtual_views import seen_from
 from pipelines.cli import main
 from pipelines.errors import InputError
-from pipelines.perception.depth import DepthEstimator, guided_filter, sharpen_edges, tidy_sky
+from pipelines.perception.depth import DepthEstimator, tidy_sky
 from pipelines.training.augment import another_sky, grade, haze, sensor
 from pipelines.training.depth import DepthConfig, DepthRecipe
 from pipelines.training.photo_set import PhotoSet, free_photos, split
 from pipelines.training.refiner import RefinerRecipe, RefinerTraining
 from pipelines.training.run import Budget, run
 from pipelines.training.world_set import HELD_OUT_SEED, WorldSet, render_pair
+from render_refine.depth_maps import guided_filter, sharpen_edges
 from render_refine.discriminator import DiscriminatorConfig
 from render_refine.spade import SpadeConfig, StyleConfig
 from render_refine.unet import UNet, UNetConfig

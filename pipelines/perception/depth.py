@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from render_refine.fill import box_max, box_mean, pull_push
+from render_refine.depth_maps import NEAREST_SHARE, guided_filter, sharpen_edges
+from render_refine.fill import pull_push
 from render_refine.precision import autocast
 from render_refine.unet import UNet
 
 WORKING_AREA = 192 * 320  # pixels that the network looks at
 LARGEST_RATIO = 300.0  # of the farthest to the nearest depth
-NEAREST_SHARE = 0.1
 SMALL_SKY = 0.05  # of the picture
 LEAST_GROUND = 0.01  # of the picture; with less, nothing is sky
 
@@ -78,33 +78,3 @@ def tidy_sky(sky: Tensor) -> Tensor:
     label, open_above, area = parts(mask, 0)
     lake = ~open_above & (area < SMALL_SKY * mask.size)
     return torch.from_numpy(mask & ~lake[label]).to(sky.device)
-
-
-def guided_filter(guide: Tensor, values: Tensor, radius: int, eps: float = 1e-3) -> Tensor:
-    """Smooth ``values`` so that they follow the edges of ``guide`` (He, Sun, Tang 2010, grey guide).
-
-    Args:
-        guide: (B, 3, H, W); values: (B, C, H, W).
-        radius: of the window in pixels.
-        eps: contrast below which the guide does not count, squared.
-    """
-    grey = guide.mean(dim=1, keepdim=True)
-    mean_grey, mean_values = box_mean(grey, radius), box_mean(values, radius)
-    variance = box_mean(grey * grey, radius) - mean_grey**2
-    slope = (box_mean(grey * values, radius) - mean_grey * mean_values) / (variance + eps)
-    return box_mean(slope, radius) * grey + box_mean(mean_values - slope * mean_grey, radius)
-
-
-def sharpen_edges(depth: Tensor, reach: int = 3) -> Tensor:
-    """Turn ramps between near and far into steps: each pixel goes to the nearer end of its neighbourhood's range.
-
-    A blurred edge of depth would become a rubber sheet in flight. Gentle slopes stay.
-
-    Args:
-        depth: (H, W) z.
-        reach: half-width of the widest ramp in pixels.
-    """
-    log_depth = depth.log()[None, None]
-    high, low = box_max(log_depth, reach), -box_max(-log_depth, reach)
-    stepped = torch.where(log_depth - low < high - log_depth, low, high)
-    return torch.where(high - low > 0.35, stepped, log_depth)[0, 0].exp()
