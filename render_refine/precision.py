@@ -21,3 +21,8 @@ def autocast(device: torch.device | str) -> AbstractContextManager:
     """Autocast to bfloat16 where `supports_bf16`, otherwise no change."""
     device = torch.device(device)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=supports_bf16(device))
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """The context for geometry inside ``autocast``: in bfloat16 a pixel coordinate would be off by a pixel."""
+    return torch.autocast(device.type, enabled=False)

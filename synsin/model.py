@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from render_refine.camera import Camera
 from render_refine.depth_maps import near_depth, sharpen_edges
 from render_refine.fill import fill_far
+from render_refine.precision import full_precision
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator
 from render_refine.splat import alpha_splat, soft_splat
@@ -139,18 +140,20 @@ class ViewSynthesizer(Pretrained):
             camera: of size H x W, one or B.
         """
         features = self.encoder(rgb * 2 - 1).float()
-        points = camera.unproject(depth.clamp_max(FARTHEST))
+        with full_precision(rgb.device):
+            points = camera.unproject(depth.clamp_max(FARTHEST))
         return FeatureCloud(points.flatten(1, 2), *(image.flatten(2).transpose(1, 2) for image in (features, rgb)))
 
     def render(self, cloud: FeatureCloud, camera: Camera) -> Rendering:
         """The cloud as a camera (one or B) sees it."""
-        uv, z = camera.project(cloud.xyz)
         size = (camera.height, camera.width)
         k, radius = self.config.points_per_pixel, self.config.radius
-        discs = alpha_splat(uv, z, cloud.features, *size, radius=radius, k=k)
-        sharp = soft_splat(uv, z, cloud.rgb, *size)
-        density = sharp.coverage[:, None]
-        guess = fill_far(sharp.features, 1 / sharp.depth[:, None], density > 0)
+        with full_precision(cloud.xyz.device):
+            uv, z = camera.project(cloud.xyz)
+            discs = alpha_splat(uv, z, cloud.features, *size, radius=radius, k=k)
+            sharp = soft_splat(uv, z, cloud.rgb, *size)
+            density = sharp.coverage[:, None]
+            guess = fill_far(sharp.features, 1 / sharp.depth[:, None], density > 0)
         return Rendering(discs.features, discs.coverage[:, None], guess, sharp.depth, density)
 
     def refine(self, rendering: Rendering) -> Synthesis:

@@ -102,6 +102,19 @@ def test_without_motion_the_photo_comes_out():
     torch.testing.assert_close(rendering.density, torch.ones_like(rendering.density), atol=1e-3, rtol=0)
 
 
+def test_half_precision_leaves_the_geometry_alone():
+    toy, lens = Toy(), Camera.from_fov(HEIGHT, WIDTH, math.radians(60))
+    photo, depth = toy.shoot(lens)
+    other = lens.at(pose_from(torch.tensor([0.1, 0.05, 0.2]), 0.1))
+    network = model()
+    with torch.no_grad():
+        exact = network.render(network.lift(photo[None], depth[None], lens), other)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fast = network.render(network.lift(photo[None], depth[None], lens), other)
+    torch.testing.assert_close(fast.depth, exact.depth)
+    torch.testing.assert_close(fast.rgb, exact.rgb)
+
+
 def test_a_shift_of_the_lens_by_whole_pixels_shifts_the_picture():
     toy, lens = Toy(), Camera.from_fov(HEIGHT, WIDTH, math.radians(60))
     photo, depth = toy.shoot(lens)

@@ -21,12 +21,14 @@ recipes:
   refiner    what a flyover draws where its memory has holes, on worlds and, with --photos, on photographs
   segmenter  what every pixel shows, on clips and worlds or, with --camvid, on that data set's streets
   motion     how label maps move, on procedural clips
+  views      new views of one photo, on procedural places and, with --photos or --posed, on real ones
   footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
 
 examples:
   viewsynth train depth --minutes 60
   viewsynth train refiner --minutes 120 --photos photos/ -o runs/refiner
   viewsynth train segmenter --minutes 30 --camvid camvid/
+  viewsynth train views --minutes 120 --photos photos/ --posed realestate10k/
   viewsynth train footage --minutes 90 --camvid camvid/ -o runs/camvid
   viewsynth footage labels/ --weights runs/camvid/model
   viewsynth flyover photo.jpg --weights runs/refiner/model
@@ -37,8 +39,8 @@ them), checkpoint.pt and at the end model/."""
 
 @dataclass(frozen=True)
 class TrainOptions:
-    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage"]]
-    """depth, refiner, segmenter, motion or footage"""
+    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage", "views"]]
+    """depth, refiner, segmenter, motion, footage or views"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
     minutes: float | None = None
@@ -50,7 +52,13 @@ class TrainOptions:
     pairs: Count = 2000
     """how many pairs of frames to render"""
     photos: Path | None = None
-    """folder of photographs with a manifest.csv (columns file, licence), for the refiner"""
+    """folder of photographs with a manifest.csv (columns file, licence), for the refiner and views"""
+    places: Path = Path("runs/places")
+    """folder for the rendered places, for views"""
+    place_count: Count = 1200
+    """how many places to render"""
+    posed: Path | None = None
+    """folder of clips with known cameras (RealEstate10K, ACID, COLMAP, transforms.json), for views"""
     clips: Path = Path("runs/clips")
     """folder for the rendered clips"""
     clip_count: Count = 400
@@ -176,4 +184,30 @@ def footage(options: TrainOptions):
     return build
 
 
-BUILDERS = {"depth": depth, "refiner": refiner, "segmenter": segmenter, "motion": motion, "footage": footage}
+def views(options: TrainOptions):
+    """Builder of the views recipe: rendered places, and what there is of photographs and posed clips."""
+    from pipelines.training.photo_set import free_photos, split
+    from pipelines.training.posed_set import PosedPairs, posed_clips
+    from pipelines.training.view_pairs import PairSource, RenderedPairs, TurnedPhotos
+    from pipelines.training.view_set import ViewSet
+    from pipelines.training.views import ViewsRecipe, ViewsTraining
+
+    places = ViewSet(options.places, options.place_count)
+    places.make()
+    sources: list[tuple[float, PairSource]] = [(0.8, RenderedPairs(places))]
+    clips = 0
+    if options.photos is not None:
+        sources.append((0.2, TurnedPhotos(split(free_photos(options.photos))[0])))
+    if options.posed is not None:
+        posed = posed_clips(options.posed)
+        clips = len(posed)
+        sources.append((0.8, PosedPairs(posed)))
+    config = ViewsTraining(clips=max(clips, 1))
+
+    def build(kit: Kit) -> Recipe:
+        return ViewsRecipe(kit, sources, config, start=load_depth(options.device).network)
+
+    return build
+
+
+BUILDERS = {"depth": depth, "refiner": refiner, "segmenter": segmenter, "motion": motion, "footage": footage, "views": views}

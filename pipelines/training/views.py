@@ -33,7 +33,7 @@ class ViewsTraining:
     """What the views recipe trains, and with which settings.
 
     The losses are the paper's (L1, adversarial, feature matching), with a Laplacian pyramid in the place of VGG, which
-    was trained on data that may not be used for everything. ``depth_weight`` counts where a pair has true depth: without
+    was trained on data that may not be used for everything. ``depth_weight`` counts where depth is known: without
     any, depth is learned from the images alone, through the renderer.
     """
 
@@ -100,9 +100,7 @@ class ViewsRecipe:
         with self.kit.autocast():
             out = self.network.regressor(batch.source * 2 - 1)
         log_depth, sky_logit = out.float().unbind(dim=1)
-        with self.kit.autocast():
-            view = self._view(self.network, batch, finite_depth(log_depth, sky_logit))
-
+        view = self._view(self.network, batch, finite_depth(log_depth, sky_logit))
         with self.kit.autocast():
             d_loss = hinge_d(self.critic(batch.target * 2 - 1), self.critic(view.rgb.detach() * 2 - 1))
         self.kit.descend(self.optimisers["critic"], d_loss)
@@ -130,7 +128,8 @@ class ViewsRecipe:
         move = batch.other.cam_from_world @ torch.linalg.inv(batch.camera.cam_from_world)
         move = torch.cat([move[..., :3], move[..., 3:] * unit[:, None, None]], dim=-1)
         home = batch.camera.at(torch.eye(4, device=unit.device).expand_as(move))
-        return network(batch.source, home, batch.other.at(move), depth)
+        with self.kit.autocast():
+            return network(batch.source, home, batch.other.at(move), depth)
 
     def _depth_losses(self, log_depth: Tensor, sky_logit: Tensor, depth: Tensor) -> dict[str, Tensor]:
         """Supervision where there is true depth (not nan)."""
@@ -161,7 +160,7 @@ class ViewsRecipe:
         network = self.ema["network"].module
         with self.kit.autocast():
             depth = network.depth(batch.source)
-            view = self._view(network, batch, depth)
+        view = self._view(network, batch, depth)
         disparity = 1 / depth
         grey = [image.expand_as(batch.source) for image in (0.7 * disparity[:, None].sqrt(), view.trust)]
         rendered = view.rendering.rgb * view.rendering.visible
