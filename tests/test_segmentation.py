@@ -22,6 +22,7 @@ from pipelines.perception.segmentation import (
     classes_by_name,
     working_size,
 )
+from pipelines.training.pictures import Together
 from pipelines.training.run import Budget, Kit, run
 from pipelines.training.segmenter import (
     LARGEST_WEIGHT,
@@ -29,7 +30,6 @@ from pipelines.training.segmenter import (
     SegmenterRecipe,
     SegmenterTraining,
     StreetFrames,
-    Together,
     class_weights,
     mix,
     photographic,

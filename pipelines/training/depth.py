@@ -1,4 +1,4 @@
-"""Recipe: depth of landscapes from one photo, learned on procedural worlds with exact depth."""
+"""Recipe: depth from one photo, learned on procedural landscapes, streets and interiors with exact depth."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.training.augment import another_sky, chance, grade, haze, sensor, uniform
+from pipelines.training.pictures import Pictures
 from pipelines.training.run import EMA, Kit
-from pipelines.training.world_set import WorldSet
 from render_refine.losses import gradient_matching, scale_invariant_log
 from render_refine.unet import UNet, UNetConfig
 
@@ -22,7 +22,6 @@ class DepthConfig:
     """What the depth recipe trains, and with which settings."""
 
     network: UNetConfig = field(default_factory=lambda: UNetConfig(3, 2))
-    pairs: int = 2000
     batch: int = 6
     height: int = 160
     width: int = 256
@@ -36,8 +35,8 @@ class DepthRecipe:
 
     name = "depth"
 
-    def __init__(self, kit: Kit, worlds: WorldSet, config: DepthConfig) -> None:
-        self.kit, self.worlds, self.config = kit, worlds, config
+    def __init__(self, kit: Kit, pictures: Pictures, config: DepthConfig) -> None:
+        self.kit, self.pictures, self.config = kit, pictures, config
         network = UNet(config.network).to(kit.device).to(memory_format=torch.channels_last)
         self.modules = {"network": network}
         self.optimisers = {"network": torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=1e-3)}
@@ -69,9 +68,7 @@ class DepthRecipe:
 
     def example(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """One frame of the set, cropped, mirrored and made photographic."""
-        pair = self.worlds[int(torch.randint(self.config.pairs, (), generator=generator))]
-        frame = pair.target if chance(generator, 0.5) else pair.source
-        rgb, depth = frame.rgb, frame.depth
+        rgb, depth = self.pictures[int(torch.randint(len(self.pictures), (), generator=generator))]
         scale = uniform(generator, 0.55, 1.0)
         height, width = round(scale * rgb.shape[1]), round(scale * rgb.shape[2])
         top = int(torch.randint(rgb.shape[1] - height + 1, (), generator=generator))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import kornia
 import torch
@@ -18,20 +17,13 @@ from pipelines.perception.segmentation import CELL, Segmenter, SegmenterConfig
 from pipelines.training.augment import chance, grade, sensor, uniform
 from pipelines.training.camvid import CAMVID_CLASSES
 from pipelines.training.clip_set import ClipSet
+from pipelines.training.pictures import Pictures
 from pipelines.training.run import EMA, Kit
 from pipelines.training.world_set import WorldSet
 from vid2vid.classes import CLASSES
 
 COUNTED_PICTURES = 120  # from which the classes' shares are known
 LARGEST_WEIGHT = 4.0
-
-
-class LabelledPictures(Protocol):
-    """Pictures with true labels: (rgb (3, H, W) in [0, 1], labels (H, W) int64 ids of ``CLASSES`` or 255)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -98,26 +90,12 @@ class LandscapeFrames:
         return frame.rgb, frame.labels
 
 
-class Together:
-    """Several sets as one, in which each has the same part, however few pictures it holds."""
-
-    def __init__(self, *sets: LabelledPictures) -> None:
-        self.sets = sets
-
-    def __len__(self) -> int:
-        return len(self.sets) * max(map(len, self.sets))
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        turn, which = divmod(index, len(self.sets))
-        return self.sets[which][turn % len(self.sets[which])]
-
-
 class SegmenterRecipe:
     """A segmenter by cross-entropy, rare classes weighted up, on crops that are made photographic."""
 
     name = "segmenter"
 
-    def __init__(self, kit: Kit, pictures: LabelledPictures, config: SegmenterTraining) -> None:
+    def __init__(self, kit: Kit, pictures: Pictures, config: SegmenterTraining) -> None:
         self.kit, self.pictures, self.config = kit, pictures, config
         network = Segmenter(config.network).to(kit.device).to(memory_format=torch.channels_last)
         # From an id of CLASSES to the network's own index; -100 is what cross-entropy leaves out.
@@ -192,7 +170,7 @@ class SegmenterRecipe:
         self.ema["network"].module.save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
 
 
-def class_weights(pictures: LabelledPictures, ids: Tensor) -> Tensor:
+def class_weights(pictures: Pictures, ids: Tensor) -> Tensor:
     """Weights (classes,) of the classes ``ids``: one over the square root of the share, of mean 1 over the pixels.
 
     Counted on at most 120 pictures of the set; at most 4, which is also what a class gets that these do not show.

@@ -17,7 +17,7 @@ from pipelines.training.run import Budget, Kit, Recipe, run
 EXAMPLES = """Train a model, resumable after a kill at any moment: run the same command again.
 
 recipes:
-  depth      depth of landscapes from one photo, on procedural worlds
+  depth      depth from one photo, on procedural landscapes, streets and interiors
   refiner    what a flyover draws where its memory has holes, on worlds and, with --photos, on photographs
   segmenter  what every pixel shows, on clips and worlds or, with --camvid, on that data set's streets
   motion     how label maps move, on procedural clips
@@ -85,14 +85,17 @@ def main(argv: Sequence[str]) -> None:
 def depth(options: TrainOptions):
     """Builder of the depth recipe."""
     from pipelines.training.depth import DepthConfig, DepthRecipe
+    from pipelines.training.pictures import PlaceDepth, Together, WorldDepth
+    from pipelines.training.view_set import ViewSet
     from pipelines.training.world_set import WorldSet
 
-    config = DepthConfig(pairs=options.pairs)
-    worlds = WorldSet(options.worlds, config.pairs, height=config.height, width=config.width)
+    worlds = WorldSet(options.worlds, options.pairs)
+    places = ViewSet(options.places, options.place_count)
     worlds.make()
+    places.make()
 
     def build(kit: Kit) -> Recipe:
-        return DepthRecipe(kit, worlds, config)
+        return DepthRecipe(kit, Together(WorldDepth(worlds), PlaceDepth(places)), DepthConfig())
 
     return build
 
@@ -121,9 +124,10 @@ def segmenter(options: TrainOptions):
     from pipelines.training import segmenter as recipe
     from pipelines.training.camvid import CamVid
     from pipelines.training.clip_set import ClipSet
+    from pipelines.training.pictures import Pictures, Together
     from pipelines.training.world_set import WorldSet
 
-    pictures: recipe.LabelledPictures
+    pictures: Pictures
     if options.camvid is not None:
         pictures, config = CamVid(options.camvid), recipe.on_camvid()
     else:
@@ -131,7 +135,7 @@ def segmenter(options: TrainOptions):
         worlds = WorldSet(options.worlds, options.pairs)
         clips.make()
         worlds.make()
-        pictures = recipe.Together(recipe.StreetFrames(clips), recipe.LandscapeFrames(worlds))
+        pictures = Together(recipe.StreetFrames(clips), recipe.LandscapeFrames(worlds))
         config = recipe.on_worlds()
 
     def build(kit: Kit) -> Recipe:
@@ -210,4 +214,11 @@ def views(options: TrainOptions):
     return build
 
 
-BUILDERS = {"depth": depth, "refiner": refiner, "segmenter": segmenter, "motion": motion, "footage": footage, "views": views}
+BUILDERS = {
+    "depth": depth,
+    "refiner": refiner,
+    "segmenter": segmenter,
+    "motion": motion,
+    "footage": footage,
+    "views": views,
+}
