@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from render_refine.camera import Camera
+from render_refine.chunks import ChunkedCloud
 from render_refine.fill import close_cracks, closing, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
@@ -50,8 +51,8 @@ class WorldMemory:
     """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.surface = _GrowingCloud(device)
-        self.dome = _GrowingCloud(device)
+        self.surface = ChunkedCloud(device)
+        self.dome = ChunkedCloud(device)
         self.witnesses: list[tuple[Camera, Tensor]] = []
 
     def __len__(self) -> int:
@@ -111,7 +112,7 @@ class WorldMemory:
     @torch.no_grad()
     def look(self, camera: Camera) -> View:
         """The memory seen from ``camera``; what stands in its holes means nothing."""
-        front = self._splat(self.surface.cloud(), camera)
+        front = self._splat(self.surface.seen_by(camera), camera)
         rgb, octaves = front.features[0, :3], front.features[0, 3]
         depth = torch.where(front.coverage[0] > COVERED, front.depth[0], torch.inf)
         # Points that are magnified p-fold lie 1 / p^2 to a pixel, on ground at a grazing angle 1 / p^3. Where
@@ -121,9 +122,10 @@ class WorldMemory:
         solid = torch.isfinite(depth)
 
         # The dome is stored as directions: a camera that only turns sees it as points at distance one.
-        turned = camera.cam_from_world.clone()
-        turned[:3, 3] = 0
-        sky = self._splat(self.dome.cloud(), camera.at(turned))
+        rotation = camera.cam_from_world.clone()
+        rotation[:3, 3] = 0
+        turned = camera.at(rotation)
+        sky = self._splat(self.dome.seen_by(turned), turned)
         sky_seen = sky.coverage > COVERED
         sky_covered = closing(sky_seen[:, None].to(rgb.dtype), SKY_GAP)[0, 0] > 0.5
         known = solid | sky_covered
@@ -145,31 +147,3 @@ class WorldMemory:
         fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
         features = torch.cat([cloud.features.to(uv.dtype) / 255, octaves[:, None]], dim=1)
         return soft_splat(uv[None], z[None], features[None], camera.height, camera.width, weights=fit[None])
-
-
-class _GrowingCloud:
-    """A point cloud that is appended to: storage doubles, so appending costs what is appended."""
-
-    def __init__(self, device: torch.device | str) -> None:
-        self._storage = PointCloud.empty(device=device)
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def cloud(self) -> PointCloud:
-        return self._storage[: self._count]
-
-    def append(self, cloud: PointCloud) -> None:
-        needed = self._count + len(cloud)
-        if needed > len(self._storage):
-            room = max(needed, 2 * len(self._storage))
-            spare = PointCloud(
-                *(t.new_zeros(room - self._count, *t.shape[1:]) for t in (cloud.xyz, cloud.features, cloud.footprint))
-            )
-            self._storage = PointCloud.cat([self.cloud(), spare])
-        new = slice(self._count, needed)
-        self._storage.xyz[new] = cloud.xyz
-        self._storage.features[new] = cloud.features
-        self._storage.footprint[new] = cloud.footprint
-        self._count = needed
