@@ -35,7 +35,7 @@ class ChunkedCloud:
         self.device = torch.device(device)
         self.resident = resident
         self._chunks: list[_Chunk] = []
-        self._numbers: dict[tuple[int, ...], int] = {}
+        self._numbers: dict[int, int] = {}  # by key
         self._bounds = _Growing(torch.zeros(0, 7, device=device))  # lowest corner, highest corner, finest footprint
         self._loaded: dict[int, None] = {}  # numbers of the chunks in memory, the one seen longest ago first
         self._file: BinaryIO | None = None
@@ -53,16 +53,13 @@ class ChunkedCloud:
         """Add points."""
         if not len(cloud):
             return
-        level = cloud.footprint.clamp_min(1e-30).log2().floor()
-        cell = (cloud.xyz / (CHUNK * torch.exp2(level))[:, None]).floor()
-        keys, owner = torch.cat([level[:, None], cell], dim=1).unique(dim=0, return_inverse=True)
-        order = owner.argsort(stable=True)
+        key, order = _keys(cloud).sort(stable=True)
+        keys, counts = key.unique_consecutive(return_counts=True)
         cloud = cloud[order]
-        ends = torch.bincount(owner, minlength=len(keys)).cumsum(0).tolist()
         start = 0
-        for key, end in zip(map(tuple, keys.long().tolist()), ends, strict=True):
-            self._append_to(key, cloud[start:end])
-            start = end
+        for k, count in zip(keys.tolist(), counts.tolist(), strict=True):
+            self._append_to(k, cloud[start : start + count])
+            start += count
         self._count += len(cloud)
         self._evict()
 
@@ -97,7 +94,7 @@ class ChunkedCloud:
         surplus = torch.where(nearest > 0, (TOO_FINE - octaves).clamp(0, 12).floor(), 0.0)
         return number, torch.exp2(2 * surplus).long()
 
-    def _append_to(self, key: tuple[int, ...], cloud: PointCloud) -> None:
+    def _append_to(self, key: int, cloud: PointCloud) -> None:
         number = self._numbers.get(key)
         low, high, finest = cloud.xyz.amin(dim=0), cloud.xyz.amax(dim=0), cloud.footprint.amin()
         if number is None:
@@ -136,6 +133,13 @@ class ChunkedCloud:
                 self._file = tempfile.TemporaryFile(prefix="viewsynth-")  # noqa: SIM115 (it lives as long as this does)
             self._chunks[number].write(self._file)
             self._in_memory -= len(self._chunks[number])
+
+
+def _keys(cloud: PointCloud) -> Tensor:
+    """(N,) int64: the chunk of each point, from its level (8 bits) and cell (18 bits an axis, which come round)."""
+    level = cloud.footprint.clamp_min(1e-30).log2().floor()
+    cell = (cloud.xyz / (CHUNK * torch.exp2(level))[:, None]).floor().long() & (2**18 - 1)
+    return (level.long() & 255) << 54 | cell[:, 0] << 36 | cell[:, 1] << 18 | cell[:, 2]
 
 
 class _Growing:
