@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from pipelines.flyover import FlyoverPipeline, default_size
+from pipelines.flyover import FlyoverPipeline
+from pipelines.media.framing import default_size
 from pipelines.media.images import read_image, write_png
 
 TILE = (96, 168)  # height and width in the sheet

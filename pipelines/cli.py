@@ -23,6 +23,7 @@ from pipelines.errors import InputError
 COMMANDS = {
     # name: (module:function, what it does)
     "flyover": ("pipelines.flyover:main", "fly into a photograph: one photo in, a video out"),
+    "views": ("pipelines.views:main", "look at a photograph from nearby places: orbit, dolly, sway and more"),
     "segment": ("pipelines.segment:main", "say what every pixel of a clip or a photo shows"),
     "footage": ("pipelines.footage:main", "paint a segmentation video: label maps in, footage out"),
     "evaluate": ("pipelines.evaluate:main", "measure a job beside its baselines"),

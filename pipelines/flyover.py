@@ -5,7 +5,6 @@ photo -> depth -> (infinite_view.flight: memory -> camera -> render -> refine ->
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -22,8 +21,8 @@ from infinite_view.flight import Frame, flight, forgetful_flight
 from infinite_view.moves import MOVES, Scene
 from infinite_view.refiner import Refiner
 from pipelines.cli import parse
-from pipelines.errors import InputError
 from pipelines.media.depth_files import read_depth, resize_depth
+from pipelines.media.framing import FIELD_OF_VIEW, crop_to_aspect, default_size, fit
 from pipelines.media.images import read_image
 from pipelines.media.video import open_sink
 from pipelines.models import load_depth, load_refiner, usable_device
@@ -33,10 +32,6 @@ from pipelines.progress import progress
 from render_refine.camera import Camera
 
 DEMO = Path(__file__).parent / "demo" / "demo.png"
-FIELD_OF_VIEW = math.radians(60)  # along the longer side; photos seldom say
-DEFAULT_AREA = 256 * 448  # pixels of a frame when no size is asked for
-SMALLEST_SIDE = 16  # pixels
-LARGEST_ASPECT = 8.0
 
 EXAMPLES = """Fly into a photograph: one photo in, a video out. Without a photo: a demo view.
 
@@ -180,41 +175,3 @@ class FlyoverPipeline:
         move = MOVES[camera](Scene.of(z.cpu(), lens), frames)
         fly = flight if memory else forgetful_flight
         return fly(rgb, z, lens.to(self.device), move, frames, refiner=self.refiner, seed=seed)
-
-
-def default_size(photo: Tensor) -> tuple[int, int]:
-    """The photo's own aspect at about `DEFAULT_AREA` pixels, never enlarged, with even sides.
-
-    Raises:
-        InputError: a photo that is too small or too narrow.
-    """
-    height, width = photo.shape[-2:]
-    if min(height, width) < SMALLEST_SIDE:
-        raise InputError(f"the photo has {height}x{width} pixels; wanted at least {SMALLEST_SIDE} a side")
-    if max(height, width) > LARGEST_ASPECT * min(height, width):
-        raise InputError(
-            f"the photo is {height}x{width}, more than {LARGEST_ASPECT:.0f} times as long as wide; "
-            "crop it, or say --size"
-        )
-    scale = min(1.0, math.sqrt(DEFAULT_AREA / (height * width)))
-    return tuple(2 * max(SMALLEST_SIDE // 2, round(side * scale / 2)) for side in (height, width))  # type: ignore[return-value]
-
-
-def crop_to_aspect(image: Tensor, height: int, width: int) -> Tensor:
-    """The largest centred part of (..., H, W) with the aspect height : width."""
-    h, w = image.shape[-2:]
-    scale = min(h / height, w / width)
-    part_h, part_w = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = (h - part_h) // 2, (w - part_w) // 2
-    return image[..., top : top + part_h, left : left + part_w]
-
-
-def fit(photo: Tensor, height: int, width: int) -> Tensor:
-    """A photo (3, H, W) cropped to an aspect and resized, at 8 bits so that frame 0 is exactly this picture."""
-    if min(height, width) < SMALLEST_SIDE:
-        raise InputError(f"frames of {height}x{width} are too small; wanted at least {SMALLEST_SIDE} pixels a side")
-    part = crop_to_aspect(photo, height, width)[None]
-    resized = torch.nn.functional.interpolate(
-        part, size=(height, width), mode="bilinear", antialias=True, align_corners=False
-    )[0]
-    return (resized.clamp(0, 1) * 255).round() / 255

@@ -14,6 +14,7 @@ from pipelines.perception.segmentation import Segmenter
 from render_refine.label_modulation import accelerate
 from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet
+from synsin.model import ViewSynthesizer
 from vid2vid.generator import FootageGenerator
 from vid2vid.motion import MotionNetwork
 
@@ -60,6 +61,15 @@ def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu
         InputError: the folder is not a segmenter.
     """
     return loaded(Segmenter, folder or WEIGHTS / "segmenter", device)
+
+
+def load_views(folder: Path | None = None, device: torch.device | str = "cpu") -> ViewSynthesizer:
+    """The bundled synthesizer of new views, or one from a folder.
+
+    Raises:
+        InputError: the folder is not a synthesizer of views.
+    """
+    return loaded(ViewSynthesizer, folder or WEIGHTS / "views", device)
 
 
 def loaded(kind: type[Model], folder: Path, device: torch.device | str) -> Model:

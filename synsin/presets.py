@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from render_refine.depth_maps import NEAREST_SHARE
 from render_refine.keyframes import CameraPath, View
 
 REACH = 0.12  # how far a camera goes sideways, in depths of what is nearest
+TURN = 0.1  # how far it turns, in fields of view
 SWING = math.radians(8)  # how far it goes around the subject, at most
 
 
@@ -28,22 +30,25 @@ class Scene:
         subject: depth of what moves turn around, the median, in scene units.
         near: depth of the nearest tenth.
         fov: the photo's field of view along its longer side, radians.
+        aspect: the photo's width by its height.
     """
 
     subject: float
     near: float
     fov: float
+    aspect: float
 
     @staticmethod
     def of(depth: Tensor, fov: float) -> Scene:
         """Measure a photo's depth (H, W), inf in the sky."""
         # Quantiles need no more pixels than that, and torch takes no more than 2^24.
         step = max(1, math.isqrt(depth.numel() // 2**18))
+        aspect = depth.shape[1] / depth.shape[0]
         finite = depth[::step, ::step]
         finite = finite[torch.isfinite(finite)].double()
         if not len(finite):
-            return Scene(1.0, 1.0, fov)
-        return Scene(float(finite.median()), float(finite.quantile(0.1)), fov)
+            return Scene(1.0, 1.0, fov, aspect)
+        return Scene(float(finite.median()), float(finite.quantile(NEAREST_SHARE)), fov, aspect)
 
     @property
     def reach(self) -> float:
@@ -60,9 +65,19 @@ class Scene:
         """Angle around the subject that takes the camera ``reach`` to the side."""
         return math.asin(self.reach / math.hypot(self.reach, self.subject))
 
+    @property
+    def across(self) -> float:
+        """The photo's field of view along its width, radians."""
+        return 2 * math.atan(math.tan(self.fov / 2) * min(1.0, self.aspect))
+
+    @property
+    def upright(self) -> float:
+        """The photo's field of view along its height, radians."""
+        return 2 * math.atan(math.tan(self.fov / 2) / max(1.0, self.aspect))
+
     def looking_at_subject(self, x: float, y: float, z: float) -> View:
-        """From a position, towards the subject in the middle of the photo."""
-        dx, dy, dz = -x, -y, self.subject - z
+        """From a position, towards the subject in the middle of the photo, or ahead where that is passed."""
+        dx, dy, dz = -x, -y, max(self.subject - z, 0.1 * self.subject)
         return View.at((x, y, z), self.fov, math.atan2(dx, dz), math.atan2(-dy, math.hypot(dx, dz)))
 
     def around_subject(self, angle: float) -> View:
@@ -104,11 +119,11 @@ def pedestal(scene: Scene, amount: float, t: float) -> View:
 
 
 def pan(scene: Scene, amount: float, t: float) -> View:
-    return View.at((0.0, 0.0, 0.0), scene.fov, yaw=amount * math.radians(6) * t)
+    return View.at((0.0, 0.0, 0.0), scene.fov, yaw=amount * TURN * scene.across * t)
 
 
 def tilt(scene: Scene, amount: float, t: float) -> View:
-    return View.at((0.0, 0.0, 0.0), scene.fov, pitch=amount * math.radians(4) * t)
+    return View.at((0.0, 0.0, 0.0), scene.fov, pitch=amount * TURN * scene.upright * t)
 
 
 def roll(scene: Scene, amount: float, t: float) -> View:
@@ -136,8 +151,8 @@ def ken_burns(scene: Scene, amount: float, t: float) -> View:
     # The lens closes in faster than the view turns, so that it never looks over the edge of the photo.
     step = amount * t
     aside, ahead = 0.35 * scene.reach * step, 0.3 * scene.advance * step
-    turn = math.radians(2) * step
-    return View.at((aside, 0.0, ahead), scene.zoomed(1.2**step), yaw=turn, pitch=0.5 * turn)
+    yaw, pitch = 0.03 * scene.across * step, 0.02 * scene.upright * step
+    return View.at((aside, 0.0, ahead), scene.zoomed(1.2**step), yaw, pitch)
 
 
 def sway(scene: Scene, amount: float, t: float) -> View:

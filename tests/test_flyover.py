@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from pipelines.cli import main
-from pipelines.flyover import FlyoverPipeline, crop_to_aspect, default_size
+from pipelines.flyover import FlyoverPipeline
+from pipelines.media.framing import crop_to_aspect, default_size
 from pipelines.media.images import read_image
 from pipelines.media.video import read_rate, read_video_frames
 from render_refine.metrics import loop_closure

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 
 from pipelines.media.images import write_png
+from pipelines.training.posed_set import PosedClip
 from pipelines.training.run import Budget, Kit, run
-from pipelines.training.view_pairs import RenderedPairs, TurnedPhotos, ViewPair, in_unit, mirrored
+from pipelines.training.view_pairs import PosedPairs, RenderedPairs, TurnedPhotos, ViewPair, in_unit, mirrored
 from pipelines.training.view_set import KINDS, ViewSet, kind_of, render_views
 from pipelines.training.views import PairBatch, ViewsRecipe, ViewsTraining
 from render_refine.camera import Camera, pose_from
@@ -128,6 +130,29 @@ def test_turned_photos_are_one_photo(tmp_path):
         assert seen.any()
         assert float((sample - pair.target.flatten(1))[:, seen].abs().mean()) < 0.02
         assert pair.depth.isnan().all()
+
+
+def test_posed_pairs_are_as_far_apart_as_asked(places):
+    def clip(number: int) -> PosedClip:
+        # Frame k is all of brightness k, and its camera stands k units to the right.
+        rgb = torch.arange(4, dtype=torch.uint8)[:, None, None, None].expand(4, 3, 50, 80).contiguous() * 20
+        poses = [pose_from(torch.tensor([float(k), 0.0, 0.0])) for k in range(4)]
+        cameras = [Camera.from_fov(50, 80, 1.0, pose) for pose in poses]
+        return PosedClip(Path(f"clip{number}"), rgb, cameras, [f"{k}.png" for k in range(4)])
+
+    pairs = PosedPairs([clip(0), clip(1)], gaps=(1, 3, 9))
+    seen = set()
+    for k in range(120):
+        pair = pairs.draw(HEIGHT, WIDTH, torch.Generator().manual_seed(k))
+        a, b = (round(255 / 20 * float(image.mean())) for image in (pair.source, pair.target))
+        # Mirrored or not, the cameras belong to their frames.
+        assert [abs(float(c.centre[0])) for c in (pair.camera, pair.other)] == pytest.approx([a, b], abs=1e-5)
+        assert pair.depth.isnan().all()
+        seen.add((pair.clip, a, b))
+    near = {(a, b) for a in range(4) for b in range(4) if abs(a - b) in (1, 3)}
+    assert seen == {(number, *frames) for number in (0, 1) for frames in near}
+    with pytest.raises(ValueError, match="at least two frames"):
+        PosedPairs([])
 
 
 def test_a_unit_divides_translations_only():

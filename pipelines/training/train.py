@@ -191,8 +191,8 @@ def footage(options: TrainOptions):
 def views(options: TrainOptions):
     """Builder of the views recipe: rendered places, and what there is of photographs and posed clips."""
     from pipelines.training.photo_set import free_photos, split
-    from pipelines.training.posed_set import PosedPairs, posed_clips
-    from pipelines.training.view_pairs import PairSource, RenderedPairs, TurnedPhotos
+    from pipelines.training.posed_set import PosedClip, posed_clips
+    from pipelines.training.view_pairs import PairSource, PosedPairs, RenderedPairs, TurnedPhotos
     from pipelines.training.view_set import ViewSet
     from pipelines.training.views import ViewsRecipe, ViewsTraining
 
@@ -203,7 +203,7 @@ def views(options: TrainOptions):
     if options.photos is not None:
         sources.append((0.2, TurnedPhotos(split(free_photos(options.photos))[0])))
     if options.posed is not None:
-        posed = posed_clips(options.posed)
+        posed = [PosedClip.read(folder, places.height) for folder in posed_clips(options.posed)]
         clips = len(posed)
         sources.append((0.8, PosedPairs(posed)))
     config = ViewsTraining(clips=max(clips, 1))

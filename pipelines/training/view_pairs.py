@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from pipelines.media.images import read_image
 from pipelines.training.augment import chance, grade, sensor, uniform
+from pipelines.training.posed_set import PosedClip
 from pipelines.training.view_set import ViewSet
 from render_refine.camera import Camera, pose_from
 from render_refine.depth_maps import near_depth
@@ -57,25 +59,43 @@ class RenderedPairs:
     def draw(self, height: int, width: int, generator: torch.Generator) -> ViewPair:
         views = self.views[int(torch.randint(len(self.views), (), generator=generator))]
         a, b = torch.randperm(len(views.cameras), generator=generator)[:2].tolist()
-        rgb, depth = torch.stack([views.rgb[a], views.rgb[b]]), views.depth[a]
-        scale = uniform(generator, 0.6, 1.0)
-        h, w = round(scale * depth.shape[0]), round(scale * depth.shape[1])
-        top = int(torch.randint(depth.shape[0] - h + 1, (), generator=generator))
-        left = int(torch.randint(depth.shape[1] - w + 1, (), generator=generator))
-        camera, other = (views.cameras[k].crop(top, left, h, w).resize(height, width) for k in (a, b))
-        rgb = rgb[..., top : top + h, left : left + w]
-        rgb = F.interpolate(rgb, (height, width), mode="bilinear", antialias=True, align_corners=False)
-        depth = depth[None, None, top : top + h, left : left + w]
-        depth = F.interpolate(depth, (height, width), mode="nearest-exact")[0, 0]
-        if chance(generator, 0.5):
-            rgb, depth, camera, other = rgb.flip(-1), depth.flip(-1), mirrored(camera), mirrored(other)
-        # Both must look the same; side by side they are graded alike.
-        source, target = grade(torch.cat(list(rgb), dim=-1), generator).split(width, dim=-1)
-        if chance(generator, 0.5):
-            source = sensor(source, generator)
+        pair = (views.rgb[a], views.rgb[b], views.depth[a], views.cameras[a], views.cameras[b])
+        source, target, depth, camera, other = framed(*pair, height, width, generator)
         unit = near_depth(depth)
         camera, other = (c.at(in_unit(c.cam_from_world, unit)) for c in (camera, other))
+        # Both must look the same; side by side they are graded alike.
+        source, target = grade(torch.cat([source, target], dim=-1), generator).split(width, dim=-1)
+        if chance(generator, 0.5):
+            source = sensor(source, generator)
         return ViewPair(source, target, depth / unit, camera, other, torch.ones_like(depth, dtype=torch.bool))
+
+
+class PosedPairs:
+    """Pairs of clips with known cameras, frames a few frames apart, in either order.
+
+    Args:
+        clips: each is as likely as any other.
+        gaps: how many frames apart; in a shorter clip, as far as it goes.
+    """
+
+    def __init__(self, clips: Sequence[PosedClip], gaps: Sequence[int] = range(1, 11)) -> None:
+        if not clips or min(map(len, clips)) < 2:
+            raise ValueError("expected at least one clip, and at least two frames in each")
+        self.clips, self.gaps = clips, gaps
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> ViewPair:
+        def below(count: int) -> int:
+            return int(torch.randint(count, (), generator=generator))
+
+        number = below(len(self.clips))
+        clip = self.clips[number]
+        gap = min(self.gaps[below(len(self.gaps))], len(clip) - 1)
+        first = below(len(clip) - gap)
+        a, b = (first, first + gap) if below(2) else (first + gap, first)
+        unknown = torch.full(clip.rgb.shape[-2:], torch.nan)
+        pair = (clip.frame(a), clip.frame(b), unknown, clip.cameras[a], clip.cameras[b])
+        pair = framed(*pair, height, width, generator)
+        return ViewPair(*pair, torch.ones(height, width, dtype=torch.bool), number)
 
 
 class TurnedPhotos:
@@ -106,6 +126,33 @@ class TurnedPhotos:
         target, inside = _photograph(photo, whole, other)
         unknown = torch.full((height, width), torch.nan)
         return ViewPair(source, target, unknown, camera, other, inside)
+
+
+def framed(
+    source: Tensor,
+    target: Tensor,
+    depth: Tensor,
+    camera: Camera,
+    other: Camera,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor, Camera, Camera]:
+    """A random part of both frames of a pair, resized to height x width, or its mirror image."""
+    share = uniform(generator, 0.6, 1.0) * min(depth.shape[0] / height, depth.shape[1] / width)
+    h, w = round(share * height), round(share * width)
+    top, left = (
+        int(torch.randint(side - part + 1, (), generator=generator))
+        for side, part in zip(depth.shape, (h, w), strict=True)
+    )
+    camera, other = (c.crop(top, left, h, w).resize(height, width) for c in (camera, other))
+    rgb = torch.stack([source, target])[..., top : top + h, left : left + w]
+    rgb = F.interpolate(rgb, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    depth = depth[None, None, top : top + h, left : left + w]
+    depth = F.interpolate(depth, (height, width), mode="nearest-exact")[0, 0]
+    if chance(generator, 0.5):
+        rgb, depth, camera, other = rgb.flip(-1), depth.flip(-1), mirrored(camera), mirrored(other)
+    return rgb[0], rgb[1], depth, camera, other
 
 
 def mirrored(camera: Camera) -> Camera:

@@ -77,7 +77,7 @@ def _landscape(generator: torch.Generator, height: int, width: int) -> Scene:
 def _interior(generator: torch.Generator, height: int, width: int) -> Scene:
     interior = Interior.random(generator)
     camera = interior.random_camera(generator, height, width)
-    return camera, interior.render, lambda p: interior.clear(p[None])
+    return camera, lambda c: interior.render(c, antialias=True), lambda p: interior.clear(p[None])
 
 
 SCENES: dict[str, Callable[[torch.Generator, int, int], Scene]] = {

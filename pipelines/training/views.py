@@ -50,8 +50,8 @@ class ViewsTraining:
     drawn_weight: float = 4.0
     adversarial_weight: float = 0.3
     feature_weight: float = 3.0
-    depth_weight: float = 1.0
-    sky_weight: float = 0.5
+    depth_weight: float = 5.0
+    sky_weight: float = 2.5
 
 
 class ViewsRecipe:

@@ -1,7 +1,8 @@
 """Solid things of one kind: the unit cube cut by a sphere, stretched, turned and sheared into place.
 
-A sphere of radius sqrt(3) leaves the cube whole, one of radius 1 leaves a ball, those between round its edges. So
-walls, roofs, poles, cars and tree crowns are met by one ray test. Everything that is asked of many solids is asked of
+A sphere of radius sqrt(3) leaves the cube whole, one of radius 1 leaves a ball, those between round its edges. A
+negative radius stands for an upright cylinder instead of a sphere. So walls, roofs, poles, cars, table legs and tree
+crowns are met by one ray test. Everything that is asked of many solids is asked of
 (ray, solid) pairs at once, and only of pairs whose bounds overlap in the picture (or in the shadow's plane).
 """
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from render_refine.camera import Camera
 
-BOX, BALL = 2.0, 1.0  # radii of the cutting sphere
+BOX, BALL, CYLINDER = 2.0, 1.0, -1.0  # radii of the cutting sphere
 NEAR = 0.05
 SHADOW_CELLS = 96
 CORNERS = tuple(itertools.product((-1.0, 1.0), repeat=3))
@@ -29,7 +30,7 @@ class Solids:
 
     Attributes:
         centre: (N, 3) in metres, y down; axes: (N, 3, 3), whose columns are the half axes; radius: (N,) of the
-            sphere that cuts the unit cube.
+            sphere that cuts the unit cube, negative for a cylinder about the second half axis.
         label: (N,) index of CLASSES; material: (N,) what they are made of.
         colour, accent: (N, 3) linear albedo; shape: (N, 4) numbers of the material; seed: (N,) in [0, 1).
         velocity: (N, 3) in m/s.
@@ -73,6 +74,10 @@ def interval(origin: Tensor, ray: Tensor, radius: Tensor) -> tuple[Tensor, Tenso
     one, other = (-1 - origin) / safe, (1 - origin) / safe
     enter = torch.minimum(one, other).amax(0)
     leave = torch.maximum(one, other).amin(0)
+    if (radius < 0).any():
+        flat = torch.ones_like(origin)
+        flat[1] = radius > 0
+        origin, ray = origin * flat, safe * flat
     square = (ray * ray).sum(0)
     middle = -(origin * ray).sum(0) / square
     # The distance of closest approach, not the usual discriminant: that one cancels for small things far away.
