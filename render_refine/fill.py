@@ -81,34 +81,35 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     thin view between two branches remains one.
 
     Args:
-        rgb: (C, H, W); depth: (H, W), inf where nothing is; density: (H, W) points per pixel.
+        rgb: (B, C, H, W); depth: (B, H, W), inf where nothing is; density: (B, H, W) points per pixel.
         reach: radius of the closing in pixels.
 
     Returns:
         rgb and depth with the gaps filled, and density as a local mean over the surface (gaps counted).
     """
     size = 2 * reach + 1
-    disparity = (1 / depth)[None, None]
+    disparity = (1 / depth)[:, None]
     closed = closing(disparity, reach)
     on_surface = ((disparity > 0.9 * closed) & (disparity > 0)).to(rgb.dtype)
-    weight = on_surface * density[None, None]
+    weight = on_surface * density[:, None]
     blur = _gaussian(size, rgb)
 
     def around(x: Tensor) -> Tensor:
         return F.conv2d(x, blur.expand(x.shape[1], 1, -1, -1), padding=reach, groups=x.shape[1])
 
-    sums = around(torch.cat([rgb[None] * weight, disparity * weight, weight * density, weight], dim=1))
-    means = sums[0, :-1] / sums[0, -1:].clamp_min(1e-8)
-    gap = (disparity < 0.9 * closed)[0, 0] & (sums[0, -1] > 1e-4)
-    crack = gap & (means[-1] < 0.8)
+    sums = around(torch.cat([rgb * weight, disparity * weight, weight * density[:, None], weight], dim=1))
+    means = sums[:, :-1] / sums[:, -1:].clamp_min(1e-8)
+    mean_rgb, mean_disparity, mean_density = means.split([rgb.shape[1], 1, 1], dim=1)
+    crack = (disparity < 0.9 * closed) & (sums[:, -1:] > 1e-4) & (mean_density < 0.8)
     # Where points are sparse, one point to a pixel would show as blocks.
-    smooth = ((0.7 - means[-1]) / 0.3).clamp(0, 1) * on_surface[0, 0]
+    smooth = ((0.7 - mean_density) / 0.3).clamp(0, 1) * on_surface
     smooth = torch.where(crack, torch.ones_like(smooth), smooth)
-    rgb = torch.lerp(rgb, means[: len(rgb)], smooth)
-    depth = torch.where(smooth > 0, 1 / torch.lerp(disparity[0, 0], means[len(rgb)], smooth).clamp_min(1e-12), depth)
-    surface = torch.maximum(on_surface, crack[None, None].to(rgb.dtype))
-    mean_density = around(weight) / around(surface).clamp_min(1e-8)
-    return rgb, depth, torch.where(torch.isfinite(depth), mean_density[0, 0], torch.zeros_like(density))
+    rgb = torch.lerp(rgb, mean_rgb, smooth)
+    smoothed = 1 / torch.lerp(disparity, mean_disparity, smooth).clamp_min(1e-12)
+    depth = torch.where(smooth > 0, smoothed, depth[:, None])[:, 0]
+    surface = torch.maximum(on_surface, crack.to(rgb.dtype))
+    density = (around(weight) / around(surface).clamp_min(1e-8))[:, 0]
+    return rgb, depth, torch.where(torch.isfinite(depth), density, torch.zeros_like(density))
 
 
 def _gaussian(size: int, like: Tensor) -> Tensor:

@@ -113,12 +113,12 @@ class WorldMemory:
     def look(self, camera: Camera) -> View:
         """The memory seen from ``camera``; what stands in its holes means nothing."""
         front = self._splat(self.surface.seen_by(camera), camera)
-        rgb, octaves = front.features[0, :3], front.features[0, 3]
-        depth = torch.where(front.coverage[0] > COVERED, front.depth[0], torch.inf)
+        octaves = front.features[:, 3]
+        depth = torch.where(front.coverage > COVERED, front.depth, torch.inf)
         # Points that are magnified p-fold lie 1 / p^2 to a pixel, on ground at a grazing angle 1 / p^3. Where
         # fewer are counted, neighbours hide each other (rough slopes, silhouettes): that is no lack of detail.
-        density = torch.maximum(front.coverage[0], torch.exp2(-3 * octaves)).clamp_max(1)
-        rgb, depth, density = close_cracks(rgb, depth, density)
+        density = torch.maximum(front.coverage, torch.exp2(-3 * octaves)).clamp_max(1)
+        rgb, depth, density = (x[0] for x in close_cracks(front.features[:, :3], depth, density))
         solid = torch.isfinite(depth)
 
         # The dome is stored as directions: a camera that only turns sees it as points at distance one.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from render_refine.camera import Camera
 from render_refine.depth_maps import near_depth, sharpen_edges
-from render_refine.fill import fill_far
+from render_refine.fill import close_cracks, fill_far
 from render_refine.precision import full_precision
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator
@@ -28,6 +28,7 @@ from render_refine.unet import ResBlock, UNet, UNetConfig
 
 COLOUR_CHANNELS = 6  # first guess (rgb), hole, density, disparity
 TRUST_BIAS = 2.0  # a network that has learnt nothing believes what it is shown
+COVERED = 0.05  # points per pixel from which a pixel counts as covered
 FARTHEST = 1000.0  # depth of the sky: beyond it nothing has parallax
 
 
@@ -75,7 +76,7 @@ class Rendering:
     Attributes:
         features: (B, C, H, W), composited; coverage: (B, 1, H, W) their opacity.
         rgb: (B, 3, H, W) sharp colours, holes filled from their far side; depth: (B, H, W), inf in holes.
-        density: (B, 1, H, W) points per pixel; 0 in holes.
+        density: (B, 1, H, W) points per pixel, at most 1; 0 in holes.
     """
 
     features: Tensor
@@ -87,7 +88,7 @@ class Rendering:
     @property
     def visible(self) -> Tensor:
         """(B, 1, H, W) bool: the photo shows what is here."""
-        return self.density > 0
+        return torch.isfinite(self.depth)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +153,11 @@ class ViewSynthesizer(Pretrained):
             uv, z = camera.project(cloud.xyz)
             discs = alpha_splat(uv, z, cloud.features, *size, radius=radius, k=k)
             sharp = soft_splat(uv, z, cloud.rgb, *size)
-            density = sharp.coverage[:, None]
-            guess = fill_far(sharp.features, 1 / sharp.depth[:, None], density > 0)
-        return Rendering(discs.features, discs.coverage[:, None], guess, sharp.depth, density)
+            depth = torch.where(sharp.coverage > COVERED, sharp.depth, torch.inf)
+            rgb, depth, density = close_cracks(sharp.features, depth, sharp.coverage.clamp_max(1))
+            visible = torch.isfinite(depth)[:, None]
+            guess = fill_far(rgb, 1 / depth[:, None], visible)
+        return Rendering(discs.features, discs.coverage[:, None], guess, depth, density[:, None])
 
     def refine(self, rendering: Rendering) -> Synthesis:
         """Renderings made pictures."""
@@ -162,7 +165,7 @@ class ViewSynthesizer(Pretrained):
         maps = [
             rendering.rgb * 2 - 1,
             hole,
-            rendering.density.clamp_max(2),
+            rendering.density,
             1 / rendering.depth[:, None].clamp_min(0.1),
         ]
         features = torch.cat([rendering.features, rendering.coverage], dim=1)

@@ -94,11 +94,11 @@ def test_cracks_close_only_in_thin_surfaces():
     rgb[0] = 1.0
     rgb[:, :, 6] = torch.tensor([0.0, 0, 1])[:, None]
     sparse, full = torch.full((12, 12), 0.3), torch.ones(12, 12)
-    filled, filled_depth, density = close_cracks(rgb, depth, sparse)
+    filled, filled_depth, density = (x[0] for x in close_cracks(rgb[None], depth[None], sparse[None]))
     torch.testing.assert_close(filled[:, :, 6], torch.tensor([1.0, 0, 0])[:, None].expand(3, 12))
     torch.testing.assert_close(filled_depth, torch.ones(12, 12))
     assert density[6, 6] < 0.35
-    kept, kept_depth, _ = close_cracks(rgb, depth, full)
+    kept, kept_depth, _ = (x[0] for x in close_cracks(rgb[None], depth[None], full[None]))
     assert torch.equal(kept, rgb)
     assert torch.equal(kept_depth, depth)
 

@@ -19,6 +19,7 @@ from pipelines.training.view_set import ViewSet
 from render_refine.camera import Camera, pose_from
 from render_refine.depth_maps import near_depth
 
+WRONG_UNIT = 0.25  # by how much the unit of a pair may be off, as a logarithm
 PHOTO_SIDE = 400  # pixels of a photo's shorter side
 
 
@@ -62,7 +63,9 @@ class RenderedPairs:
         pair = (views.rgb[a], views.rgb[b], views.depth[a], views.cameras[a], views.cameras[b])
         source, target, depth, camera, other = framed(*pair, height, width, generator)
         unit = near_depth(depth)
-        camera, other = (c.at(in_unit(c.cam_from_world, unit)) for c in (camera, other))
+        # Depth of real photos is never quite right: the refiner has to cope with surfaces that are a little misplaced.
+        wrong = math.exp(uniform(generator, -WRONG_UNIT, WRONG_UNIT)) if chance(generator, 0.5) else 1.0
+        camera, other = (c.at(in_unit(c.cam_from_world, unit * wrong)) for c in (camera, other))
         # Both must look the same; side by side they are graded alike.
         source, target = grade(torch.cat([source, target], dim=-1), generator).split(width, dim=-1)
         if chance(generator, 0.5):
