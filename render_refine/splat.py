@@ -1,4 +1,4 @@
-"""The differentiable point renderer: two functions, one meaning, plain torch.
+"""The differentiable point renderer: two functions, one meaning.
 
 Both turn projected points into an image of their features, with depth and coverage:
 
@@ -14,6 +14,9 @@ Both turn projected points into an image of their features, with depth and cover
 Symbols: u, v pixel coordinates with centres at +0.5; z depth; f features; w weight; B batch, N points,
 C channels. Points at or behind `NEAR`, outside the image or not finite contribute nothing and get no
 gradient. Empty pixels are zero, with infinite depth.
+
+`alpha_splat_reference` and `soft_splat_reference` say it in plain torch, for every device and type. Where
+`render_refine.kernels` has a compiled kernel for the tensors at hand, that computes the same instead.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from render_refine import kernels
 
 NEAR = 1e-4  # scene units
 
@@ -39,11 +44,14 @@ class Splat:
         coverage: (B, H, W) >= 0. `alpha_splat`: opacity in [0, 1). `soft_splat`: density, the number of
             front points a pixel received (1 where points lie one to a pixel, 0.25 where the surface is
             magnified twofold); not differentiable there.
+        nearest: (B, H, W) int64 id of the front-most point of each pixel (equal depths: the lower id), -1 where
+            nothing was hit.
     """
 
     features: Tensor
     depth: Tensor
     coverage: Tensor
+    nearest: Tensor
 
 
 def _check(uv: Tensor, z: Tensor, features: Tensor) -> None:
@@ -80,6 +88,17 @@ def alpha_splat(
         tau: sharpness of the discs.
     """
     _check(uv, z, features)
+    kernel = kernels.find("alpha_splat", uv, z, features)
+    if kernel is None:
+        return alpha_splat_reference(uv, z, features, height, width, radius=radius, k=k, tau=tau)
+    composited, depth, opacity, nearest = kernel(uv, z, features, height, width, radius, k, tau, NEAR)
+    return Splat(composited.permute(0, 3, 1, 2), depth, opacity, nearest)
+
+
+def alpha_splat_reference(
+    uv: Tensor, z: Tensor, features: Tensor, height: int, width: int, *, radius: float, k: int, tau: float
+) -> Splat:
+    """`alpha_splat` in plain torch."""
     batch, count, channels = features.shape
     pixels = batch * height * width
     uv, z, features = uv.flatten(0, 1), z.flatten(), features.flatten(0, 1)
@@ -122,11 +141,15 @@ def alpha_splat(
     composited = F.embedding_bag(point, features, start[:-1], mode="sum", per_sample_weights=weight)
     opacity = torch.zeros(pixels, dtype=weight.dtype, device=uv.device).index_add(0, pixel, weight)
     disparity = torch.zeros_like(opacity).index_add(0, pixel, weight / z[point])
-    depth = torch.where(start[1:] > start[:-1], opacity / disparity.clamp_min(1e-12), math.inf)
+    hit = start[1:] > start[:-1]
+    depth = torch.where(hit, opacity / disparity.clamp_min(1e-12), math.inf)
+    nearest = torch.full_like(start[:-1], -1)
+    nearest[hit] = point[start[:-1][hit]] % count
     return Splat(
         composited.view(batch, height, width, channels).permute(0, 3, 1, 2),
         depth.view(batch, height, width),
         opacity.view(batch, height, width),
+        nearest.view(batch, height, width),
     )
 
 
@@ -156,6 +179,17 @@ def soft_splat(
         softness: relative thickness of the front surface.
     """
     _check(uv, z, features)
+    kernel = kernels.find("soft_splat", uv, z, features, *(() if weights is None else (weights,)))
+    if kernel is None:
+        return soft_splat_reference(uv, z, features, height, width, weights=weights, softness=softness)
+    mean, depth, density, nearest = kernel(uv, z, features, height, width, weights, softness, NEAR)
+    return Splat(mean.permute(0, 3, 1, 2), depth, density, nearest)
+
+
+def soft_splat_reference(
+    uv: Tensor, z: Tensor, features: Tensor, height: int, width: int, *, weights: Tensor | None, softness: float
+) -> Splat:
+    """`soft_splat` in plain torch."""
     batch, count, channels = features.shape
     pixels = batch * height * width
     with torch.no_grad():
@@ -181,6 +215,7 @@ def soft_splat(
 
     with torch.no_grad():
         front = _front_depth(taps, z, pixels)
+        nearest = _nearest(taps, z, front, point % max(count, 1), pixels)
     log_z = z.log()
     log_front = front.log()
     sums = [torch.zeros(pixels + 1, dtype=z.dtype, device=z.device) for _ in range(channels + 2)]
@@ -207,6 +242,7 @@ def soft_splat(
         colour.transpose(0, 1),
         depth.view(batch, height, width),
         density.view(batch, height, width),
+        nearest.view(batch, height, width),
     )
 
 
@@ -222,3 +258,13 @@ def _front_depth(taps: list[tuple[Tensor, Tensor]], z: Tensor, pixels: int) -> T
         any_touch.scatter_reduce_(0, torch.where(bilinear > 1e-3, pixel, pixels), z, "amin")
         firm.scatter_reduce_(0, torch.where(bilinear > 0.2, pixel, pixels), z, "amin")
     return torch.where(torch.isinf(firm), any_touch, firm)
+
+
+def _nearest(taps: list[tuple[Tensor, Tensor]], z: Tensor, front: Tensor, ids: Tensor, pixels: int) -> Tensor:
+    """Lowest id among the points at the front depth of each pixel, (pixels,); -1 where there is none."""
+    none = torch.iinfo(torch.int64).max
+    nearest = torch.full((pixels + 1,), none, device=z.device)
+    for pixel, bilinear in taps:
+        at_front = (z == front[pixel]) & (bilinear > 1e-3)
+        nearest.scatter_reduce_(0, torch.where(at_front, pixel, pixels), ids, "amin")
+    return torch.where(nearest == none, -1, nearest)[:-1]

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 
 from render_refine.camera import Camera
-from render_refine.splat import NEAR, alpha_splat, soft_splat
+from render_refine.splat import NEAR, alpha_splat, alpha_splat_reference, soft_splat, soft_splat_reference
+
+ALPHA = pytest.mark.parametrize("render", [alpha_splat, alpha_splat_reference])
 
 
 def scene(seed: int, count: int = 60, height: int = 7, width: int = 9, channels: int = 3, dtype=torch.float64):
@@ -67,24 +69,27 @@ def naive_soft(uv, z, f, height, width, softness):
     return colour, depth, density
 
 
+@ALPHA
 @pytest.mark.parametrize(("radius", "k", "tau"), [(1.5, 3, 1.0), (2.5, 100, 0.7)])
-def test_alpha_splat_equals_a_naive_loop(radius, k, tau):
+def test_alpha_splat_equals_a_naive_loop(render, radius, k, tau):
     uv, z, f, height, width = scene(0)
-    got = alpha_splat(uv, z, f, height, width, radius=radius, k=k, tau=tau)
+    got = render(uv, z, f, height, width, radius=radius, k=k, tau=tau)
     torch.testing.assert_close(got.features, naive_alpha(uv, z, f, height, width, radius, k, tau), rtol=1e-9, atol=1e-9)
 
 
-def test_soft_splat_equals_a_naive_loop():
+@pytest.mark.parametrize("render", [soft_splat, soft_splat_reference])
+def test_soft_splat_equals_a_naive_loop(render):
     uv, z, f, height, width = scene(1, count=120)
     z[:, ::3] = 2.0 + 0.01 * z[:, ::3]  # a surface that several points share
-    got = soft_splat(uv, z, f, height, width)
+    got = render(uv, z, f, height, width, weights=None, softness=0.02)
     colour, depth, density = naive_soft(uv, z, f, height, width, 0.02)
     torch.testing.assert_close(got.features, colour, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(got.depth, depth, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(got.coverage, density, rtol=1e-9, atol=1e-9)
 
 
-def test_alpha_splat_agrees_with_pytorch3d(data_dir):
+@ALPHA
+def test_alpha_splat_agrees_with_pytorch3d(data_dir, render):
     """Values and gradients of one case computed with PyTorch3D (float32, 40,960 points)."""
     case = np.load(data_dir.parent / "reference/renderer/pytorch3d_160x256.npz", allow_pickle=False)
     points = torch.from_numpy(case["pts_cam"]).requires_grad_()
@@ -92,9 +97,8 @@ def test_alpha_splat_agrees_with_pytorch3d(data_dir):
     height, width, focal = int(case["H"]), int(case["W"]), float(case["f"])
     centre = torch.tensor([float(case["cx"]), float(case["cy"])])
     uv = focal * points[:, :2] / points[:, 2:] + centre
-    got = alpha_splat(
-        uv[None], points[None, :, 2], features.T[None], height, width, radius=float(case["r_px"]), k=int(case["K"])
-    )
+    settings = {"radius": float(case["r_px"]), "k": int(case["K"]), "tau": 1.0}
+    got = render(uv[None], points[None, :, 2], features.T[None], height, width, **settings)
     expected = torch.from_numpy(case["out"])
     assert (got.features[0] - expected).abs().max() <= 2e-5 * expected.abs().max()
     got.features[0].backward(torch.from_numpy(case["grad_out"]))
@@ -104,15 +108,17 @@ def test_alpha_splat_agrees_with_pytorch3d(data_dir):
         assert (grad - reference).norm() <= tolerance * reference.norm(), key
 
 
-def test_gradients_match_finite_differences():
+def test_gradients_of_the_references_match_finite_differences():
     uv, z, f, height, width = scene(2, count=12, height=3, width=4, channels=2)
     uv, z, f = (t[:1].requires_grad_() for t in (uv, z, f))
     torch.autograd.gradcheck(
-        lambda uv, f: alpha_splat(uv, z.detach(), f, height, width, radius=1.7, k=5).features, (uv, f), atol=1e-6
+        lambda uv, f: alpha_splat_reference(uv, z.detach(), f, height, width, radius=1.7, k=5, tau=1.0).features,
+        (uv, f),
+        atol=1e-6,
     )
 
     def soft(uv, z, f):
-        out = soft_splat(uv, z, f, height, width, softness=0.3)
+        out = soft_splat_reference(uv, z, f, height, width, weights=None, softness=0.3)
         return out.features, torch.where(out.depth.isinf(), 0, out.depth)
 
     torch.autograd.gradcheck(soft, (uv, z, f), atol=1e-6)
