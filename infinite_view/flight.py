@@ -69,11 +69,11 @@ class Painter:
 def flight(
     rgb: Tensor, depth: Tensor, camera: Camera, move: Move, frames: int, *, refiner: Refiner | None, seed: int = 0
 ) -> Generator[Frame, None, None]:
-    """Fly into an RGB-D image; frame 0 is the image itself.
+    """Fly into an RGB-D image; wherever the move sees what its camera saw, as in frame 0, a frame is the image itself.
 
     Args:
         rgb: (3, H, W) in [0, 1]; depth: (H, W) in scene units, inf in the sky; camera: of that image.
-        move: where to go.
+        move: where to go, and through which lens.
         frames: how many frames to make.
         refiner: draws what is not known; None takes smooth guesses.
         seed: of what is drawn.
@@ -85,18 +85,22 @@ def flight(
     memory = WorldMemory(rgb.device)
     memory.write(rgb, depth, camera)
     memory.witness(camera, depth)
-    view = memory.render(camera)
-    yield Frame(view.rgb, view.depth, camera)
+    view = photo = memory.render(camera)
     shown = 0
-    while shown < frames - 1:
-        poses = _ask(move, shown, min(KEYFRAME_EVERY, frames - 1 - shown), view)
-        _synthesise(memory, painter, camera.at(poses[-1]))
-        for pose in poses:
-            view = memory.render(camera.at(pose))
-            if (~view.known).float().mean() > NEGLIGIBLE:
-                view = _synthesise(memory, painter, camera.at(pose))
-            yield Frame(view.rgb, view.depth, view.camera)
-        shown += len(poses)
+    while shown < frames:
+        # A move that looks ahead is shown the photo first.
+        cameras = _ask(move, shown, min(KEYFRAME_EVERY, frames - shown) if shown else 1, view)
+        if not same_view(cameras[-1], camera):
+            _synthesise(memory, painter, cameras[-1])
+        for asked in cameras:
+            if same_view(asked, camera):
+                view = photo  # whatever was drawn since
+            else:
+                view = memory.render(asked)
+                if (~view.known).float().mean() > NEGLIGIBLE:
+                    view = _synthesise(memory, painter, asked)
+            yield Frame(view.rgb, view.depth, asked)
+        shown += len(cameras)
 
 
 def forgetful_flight(
@@ -105,19 +109,25 @@ def forgetful_flight(
     """The loop of Infinite Nature: as `flight`, but all that is kept is the last frame."""
     painter = Painter(refiner, rgb, depth, seed)
     view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool))
-    yield Frame(rgb, depth, camera)
-    for shown in range(frames - 1):
-        (pose,) = _ask(move, shown, 1, view)
-        memory = WorldMemory(rgb.device)
-        memory.write(view.rgb, view.depth, view.camera)
-        view = painter.complete(memory.render(camera.at(pose)))
+    for shown in range(frames):
+        (asked,) = _ask(move, shown, 1, view)
+        if not same_view(asked, view.camera):
+            memory = WorldMemory(rgb.device)
+            memory.write(view.rgb, view.depth, view.camera)
+            view = painter.complete(memory.render(asked))
         yield Frame(view.rgb, view.depth, view.camera)
 
 
-def _ask(move: Move, start: int, count: int, view: View) -> list[Tensor]:
-    """The next poses; moves think on the CPU, wherever the pictures are."""
-    poses = move.next_poses(start, count, view.camera.to("cpu"), view.depth.cpu())
-    return [pose.to(view.depth.device) for pose in poses]
+def same_view(one: Camera, other: Camera) -> bool:
+    """Whether two cameras of one size see the same, but for rounding."""
+    lens = (one.K - other.K).abs().max() <= 1e-6 * max(one.height, one.width)
+    return bool(lens and (one.cam_from_world - other.cam_from_world).abs().max() <= 1e-6)
+
+
+def _ask(move: Move, start: int, count: int, view: View) -> list[Camera]:
+    """The next cameras; moves think on the CPU, wherever the pictures are."""
+    cameras = move.next_cameras(start, count, view.camera.to("cpu"), view.depth.cpu())
+    return [camera.to(view.depth.device) for camera in cameras]
 
 
 def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> View:

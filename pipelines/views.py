@@ -17,6 +17,7 @@ import torch
 import tyro
 from torch import Tensor
 
+from pipelines.camera_plans import claim_cameras
 from pipelines.cli import parse
 from pipelines.errors import InputError
 from pipelines.media.camera_files import Track, write_cameras
@@ -52,8 +53,8 @@ examples:
 
 cameras:
 {PRESET_LINES}
-  FILE        keyframes (.json), or a track of cameras: RealEstate10K .txt, transforms.json, camera_path.json,
-              plain .json, or a COLMAP text folder; its first camera takes the photo
+  FILE        keyframes or waypoints (.json), or a track of cameras: RealEstate10K .txt, transforms.json,
+              camera_path.json, plain .json, or a COLMAP text folder; its first camera takes the photo
 
 One unit of length is the depth of the photo's nearest tenth. A still shows the end of a move, or a quarter of one
 that comes round."""
@@ -254,14 +255,8 @@ def check_besides(options: ViewsOptions) -> None:
         if options.save_points.suffix.lower() != ".ply":
             raise InputError(f"cannot write {options.save_points}: expected a name ending in .ply")
         claim(options.save_points, options.overwrite)
-    out = options.cameras_out
-    if out is not None:
-        if out.suffix.lower() not in ("", ".txt", ".json"):
-            raise InputError(f"cannot write {out}: expected a name ending in .txt or .json, or a folder")
-        if out.suffix or out.is_file():
-            claim(out, options.overwrite)
-        elif out.exists() and not options.overwrite:
-            raise InputError(f"{out} exists; choose another name or give --overwrite")
+    if options.cameras_out is not None:
+        claim_cameras(options.cameras_out, options.overwrite)
 
 
 def write_besides(options: ViewsOptions, photo: Taken, cameras: list[Camera], fps: Fraction) -> None:

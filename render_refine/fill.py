@@ -55,18 +55,19 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     return weight * values + (1 - weight) * up
 
 
-def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
+def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: float = 1e-5) -> Tensor:
     """Fill holes from their far side: what appears behind an edge belongs to the background.
 
     Known pixels count the less, the nearer they are compared with what else borders the hole.
 
     Args:
         values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
+        near_weight: of pixels at the local front, where those far behind it have 1. Where nothing is far behind, as at
+            most borders of a picture, they are all there is.
     """
     near = box_max(torch.where(known, disparity, torch.zeros_like(disparity)), 8)
     nearness = disparity / near.clamp_min(1e-8)
-    # A pixel at the local front keeps a little weight: where nothing else is near, it is all there is.
-    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + 1e-5, torch.zeros_like(disparity))
+    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + near_weight, torch.zeros_like(disparity))
     filled = pull_push(values, weight.clamp_max(1))
     return torch.where(known, values, filled)
 

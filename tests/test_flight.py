@@ -6,14 +6,17 @@ import math
 import pytest
 import torch
 
+from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
 from infinite_view.flight import flight, forgetful_flight
-from infinite_view.moves import MOVES, TRAVEL_FRAMES, Scene
+from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
+from infinite_view.scene import Scene
 from infinite_view.virtual_views import out_and_back, random_away
 from render_refine.camera import Camera, pose_from
 from render_refine.metrics import psnr
 from render_refine.spade import SpadeConfig, StyleConfig
 
+FOV = math.radians(60)
 TINY = RefinerConfig(
     SpadeConfig((8,), 5, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)), detail=0.4
 )
@@ -32,7 +35,7 @@ def refiner():
 @pytest.fixture(scope="module")
 def scene():
     """Hills: a ground plane with a bump and a far wall below a sky."""
-    camera = Camera.from_fov(48, 72, math.radians(60))
+    camera = Camera.from_fov(48, 72, FOV)
     down = camera.rays()[..., 1]
     depth = torch.where(down > 0.05, 1 / down.clamp_min(1e-6), torch.where(down > -0.1, 20.0, torch.inf))
     u, v = camera.pixel_centres().unbind(-1)
@@ -43,11 +46,11 @@ def scene():
 
 def fly(scene, name, frames, refiner=None, loop=flight, seed=0):
     rgb, depth, camera = scene
-    move = MOVES[name](Scene.of(depth, camera), frames)
-    return list(loop(rgb, depth, camera, move, frames, refiner=refiner, seed=seed))
+    move = make_move(name, Scene.of(depth, FOV), frames)
+    return list(loop(rgb, depth, camera.at(move.photo_pose), move, frames, refiner=refiner, seed=seed))
 
 
-@pytest.mark.parametrize("name", MOVES)
+@pytest.mark.parametrize("name", [*PRESETS, *STEERED])
 @pytest.mark.parametrize("drawn", [True, False])
 def test_every_move_gives_whole_frames(scene, refiner, name, drawn):
     frames = fly(scene, name, 20, refiner if drawn else None)
@@ -90,29 +93,35 @@ def test_the_world_is_the_same_on_return_and_only_with_memory(scene, refiner):
 
 @pytest.mark.parametrize("name", ["forward", "autopilot"])
 def test_flights_travel_and_keep_level_and_clear(scene, name):
-    _, depth, camera = scene
-    measured = Scene.of(depth, camera)
+    _, depth, _ = scene
+    measured = Scene.of(depth, FOV)
     lower = depth[24:][depth[24:].isfinite()].median()
     assert measured.travel >= lower
     frames = fly(scene, name, 49)
-    steps = [(b.camera.centre - a.camera.centre).norm() for a, b in itertools.pairwise(frames)]
-    assert torch.stack(steps).mean() * TRAVEL_FRAMES == pytest.approx(measured.travel, rel=0.05)
+    steps = torch.stack([(b.camera.centre - a.camera.centre).norm() for a, b in itertools.pairwise(frames)])
+    usual = measured.travel / TRAVEL_FRAMES
+    assert (steps > 0.99 * SLOWEST * usual).all() and (steps < 1.01 * FASTEST * usual).all()
+    assert (steps.diff().abs() < 0.05 * usual).all()
+    down = measured.level_pose[:3, :3]  # the photo's axes in the level world
     for frame in frames:
         across = frame.camera.world_from_cam[:3, 0]
         assert abs(float(across[1])) < 1e-6  # no roll: the camera's x axis is level
-        assert frame.camera.centre[1] < 1 - 0.5 * measured.clearance  # above the plane
+        assert (down @ frame.camera.centre)[1] < 1 - 0.5 * measured.clearance  # above the plane
+        assert (frame.depth < measured.near).float().mean() < 0.4
 
 
-def test_the_autopilot_climbs_over_a_wall():
-    camera = Camera.from_fov(48, 72, math.radians(60))
-    depth = torch.full((48, 72), 2.0)
-    depth[:10] = math.inf
-    move = MOVES["autopilot"](Scene.of(depth, camera), 100)
-    wall = depth / 4
-    last = camera.cam_from_world
-    for start in range(0, 100, 10):
-        last = move.next_poses(start, 10, camera.at(last), wall)[-1]
-    assert camera.at(last).centre[1] < 0
+@pytest.mark.parametrize("loop", [flight, forgetful_flight])
+def test_the_lens_may_change_in_flight(scene, loop):
+    rgb, depth, camera = scene
+
+    def zoomed(frame, height, width):
+        return Camera.from_fov(height, width, 2 * math.atan(math.tan(FOV / 2) / (1 + frame / 10)))
+
+    frames = list(loop(rgb, depth, camera, Planned(zoomed), 11, refiner=None))
+    assert torch.equal((frames[0].rgb * 255).round(), (rgb * 255).round())
+    half = torch.nn.functional.interpolate(rgb[None, :, 12:36, 18:54], (48, 72), mode="bilinear")
+    assert psnr(frames[-1].rgb[None], half) > (25 if loop is flight else 18)
+    assert float(frames[-1].camera.focal) == pytest.approx(2 * float(camera.focal))
 
 
 def test_known_pixels_are_never_changed(scene, refiner):

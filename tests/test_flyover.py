@@ -86,6 +86,15 @@ def test_every_switch(tmp_path, photo):
     assert next(iter(read_video_frames(tmp_path / "o.mp4"))).shape == (3, 64, 80)
 
 
+def test_a_preview_of_a_loop(tmp_path, photo):
+    words = ["--size", "144x256", "--frames", 8, "--loop", "--camera", "rise"]
+    assert run(photo, "-o", tmp_path / "p/%d.png", *words, "--preview") == 0
+    frames = [read_image(tmp_path / f"p/{k}.png") for k in range(8)]
+    assert frames[0].shape == (3, 96, 170)
+    assert not torch.equal(frames[0], frames[4])
+    assert loop_closure([*frames, frames[0]])["psnr"] > 30
+
+
 def bad_inputs(folder, photo):
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("not a picture")

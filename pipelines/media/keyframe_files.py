@@ -1,4 +1,6 @@
-"""Camera keyframes from JSON, for whoever writes a path by hand::
+"""Camera paths from JSON, for whoever writes one by hand: keyframes, or waypoints.
+
+::
 
     {
       "keyframes": [
@@ -16,6 +18,13 @@ What is left out is as in the photo.
 
 ``easing`` says how the camera goes on from a keyframe: ``spline`` (the default) passes through without stopping,
 ``linear`` goes straight at constant speed, ``smooth`` starts and stops gently, ``in`` and ``out`` do one of the two.
+
+Waypoints are positions alone::
+
+    {"waypoints": [[0.2, 0, 1], [-0.3, -0.1, 2], [0, -0.2, 4]]}
+
+The camera leaves the photo's place, passes them smoothly at constant speed, and looks along its way with the horizon
+level. A path that ends at 0, 0, 0 is closed.
 """
 
 from __future__ import annotations
@@ -29,22 +38,68 @@ from pipelines.errors import InputError
 from pipelines.media.camera_json import Fields, finite, kind
 from pipelines.media.camera_track import Place, read_text
 from pipelines.media.images import read_bytes
-from render_refine.keyframes import EASINGS, SPLINE, Keyframe
+from render_refine.keyframes import EASINGS, SPLINE, CameraPath, Keyframe, keyframe_path
+from render_refine.waypoints import waypoint_path
 
 LARGEST_FILE = 16 * 2**20  # bytes
+MOST_WAYPOINTS = 10_000
 LARGEST_NUMBER = 1e6  # scene units, degrees, seconds
 NAMES = {"time", "position", "yaw_deg", "pitch_deg", "roll_deg", "fov_deg", "easing"}
 
 
 def is_keyframes(path: Path) -> bool:
-    """Whether a file is JSON with keyframes, and not one of the camera files, which may hold some besides."""
+    """Whether a file is JSON with keyframes or waypoints, and not a camera file, which may hold some besides."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     try:
         values = load(path)
     except InputError:
         return False  # its reader will say what is wrong with it
-    return isinstance(values, dict) and "keyframes" in values and not {"camera_path", "frames", "cameras"} & set(values)
+    camera_file = {"camera_path", "frames", "cameras"}
+    return isinstance(values, dict) and bool({"keyframes", "waypoints"} & set(values)) and not camera_file & set(values)
+
+
+def read_path(path: Path, fov: float, scale: float = 1.0) -> tuple[CameraPath, float | None]:
+    """Read keyframes or waypoints, ``fov`` [radians] being the photo's field of view.
+
+    Returns:
+        the path, its positions multiplied by ``scale``, and the seconds that it lasts, which waypoints do not say.
+
+    Raises:
+        InputError: see `read_keyframes` and `read_waypoints`.
+    """
+    values = load(path)
+    if isinstance(values, dict) and "waypoints" in values:
+        points = read_waypoints(path)
+        return waypoint_path([(scale * x, scale * y, scale * z) for x, y, z in points], fov), None
+    keys = read_keyframes(path, fov)
+    return keyframe_path([key.scaled(scale) for key in keys]), keys[-1].time - keys[0].time
+
+
+def read_waypoints(path: Path | str) -> list[tuple[float, float, float]]:
+    """Read waypoints.
+
+    Raises:
+        InputError: missing, no JSON, no waypoints, other names beside them, numbers out of range, the same place twice
+            in a row, or at the beginning the place of the photo alone; the message names the file and the waypoint.
+    """
+    path = Path(path)
+    fields = only(Fields(Place(str(path)), load(path)), "waypoints")
+    values = fields.values.get("waypoints")
+    if not isinstance(values, list) or not values:
+        found = "an empty list" if values == [] else kind(values)
+        fields.place.refuse(f'found {found} for "waypoints", expected a list of [x, y, z]')
+    if len(values) > MOST_WAYPOINTS:
+        fields.place.refuse(f"found {len(values):,} waypoints, expected at most {MOST_WAYPOINTS:,}")
+    points = [place_of(Place(str(path), f"waypoint {index}"), value) for index, value in enumerate(values)]
+    last = None
+    for index, point in enumerate(points):
+        if point == last:
+            Place(str(path), f"waypoint {index}").refuse("it is the place before, expected another one")
+        last = point
+    if points == [(0.0, 0.0, 0.0)]:
+        fields.place.refuse("found the photo's own place alone, expected somewhere to go")
+    return points
 
 
 def read_keyframes(path: Path | str, fov: float) -> list[Keyframe]:
@@ -55,15 +110,20 @@ def read_keyframes(path: Path | str, fov: float) -> list[Keyframe]:
             the message names the file and the keyframe.
     """
     path = Path(path)
-    fields = Fields(Place(str(path)), load(path))
-    if unknown := sorted(fields.values.keys() - {"keyframes"}):
-        fields.place.refuse(f'found "{unknown[0][:40]}", expected "keyframes" only')
+    fields = only(Fields(Place(str(path)), load(path)), "keyframes")
     keys = [read_keyframe(item, fov) for item in fields.each("keyframes", "keyframe")]
     for index in range(1, len(keys)):
         if keys[index].time <= keys[index - 1].time:
             found = f"{keys[index].time:g} after {keys[index - 1].time:g}"
             Place(str(path), f"keyframe {index}").refuse(f'found the "time" {found}, expected times that increase')
     return keys
+
+
+def only(fields: Fields, name: str) -> Fields:
+    """The fields, if there is but one of that name."""
+    if unknown := sorted(fields.values.keys() - {name}):
+        fields.place.refuse(f'found "{unknown[0][:40]}", expected "{name}" only')
+    return fields
 
 
 def read_keyframe(item: Fields, fov: float) -> Keyframe:
@@ -78,7 +138,8 @@ def read_keyframe(item: Fields, fov: float) -> Keyframe:
         item.place.refuse(f'found {fov_deg:g} for "fov_deg", expected 1 to 170')
     yaw, pitch, roll = (math.radians(bounded(item, f"{name}_deg", 0.0)) for name in ("yaw", "pitch", "roll"))
     lens = math.radians(fov_deg) if "fov_deg" in item else fov
-    return Keyframe(bounded(item, "time"), position(item), lens, yaw, pitch, roll, easing)
+    place = place_of(item.place, item.values.get("position", [0, 0, 0]))
+    return Keyframe(bounded(item, "time"), place, lens, yaw, pitch, roll, easing)
 
 
 def bounded(item: Fields, key: str, default: float | None = None) -> float:
@@ -89,15 +150,14 @@ def bounded(item: Fields, key: str, default: float | None = None) -> float:
     return number
 
 
-def position(item: Fields) -> tuple[float, float, float]:
+def place_of(place: Place, value: Any) -> tuple[float, float, float]:
     """Three numbers."""
-    value = item.values.get("position", [0, 0, 0])
     if not isinstance(value, list) or len(value) != 3:
         found = f"{len(value)} numbers" if isinstance(value, list) else kind(value)
-        item.place.refuse(f'found {found} for "position", expected [x, y, z]')
-    x, y, z = (finite(item.place, number, '"position"') for number in value)
+        place.refuse(f'found {found} for "position", expected [x, y, z]')
+    x, y, z = (finite(place, number, '"position"') for number in value)
     if max(abs(x), abs(y), abs(z)) > LARGEST_NUMBER:
-        item.place.refuse(f'found {value} for "position", expected at most {LARGEST_NUMBER:g}')
+        place.refuse(f'found {value} for "position", expected at most {LARGEST_NUMBER:g}')
     return x, y, z
 
 

@@ -48,8 +48,8 @@ class ViewsTraining:
     l1_weight: float = 8.0
     laplacian_weight: float = 6.0
     drawn_weight: float = 4.0
-    adversarial_weight: float = 0.3
-    feature_weight: float = 3.0
+    adversarial_weight: float = 0.1
+    feature_weight: float = 2.0
     depth_weight: float = 5.0
     sky_weight: float = 2.5
 
