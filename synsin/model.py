@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from render_refine.camera import Camera
 from render_refine.depth_maps import near_depth, sharpen_edges
-from render_refine.fill import close_cracks, fill_far
+from render_refine.fill import box_mean, close_cracks, fill_far
 from render_refine.precision import full_precision
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator
@@ -28,6 +28,7 @@ from render_refine.unet import ResBlock, UNet, UNetConfig
 
 COLOUR_CHANNELS = 6  # first guess (rgb), hole, density, disparity
 TRUST_BIAS = 2.0  # a network that has learnt nothing believes what it is shown
+HOLE_BLUR = 6  # radius in pixels of the box that smooths what is drawn into holes
 COVERED = 0.05  # points per pixel from which a pixel counts as covered
 NEAR_WEIGHT = 0.05  # of the front in what fills holes: most of them lie beyond the photo's border, not behind things
 FARTHEST = 1000.0  # depth of the sky: beyond it nothing has parallax
@@ -63,11 +64,17 @@ class SynsinConfig:
 
 @dataclass(frozen=True, eq=False)
 class FeatureCloud:
-    """Photos lifted into the world, one point a pixel: xyz (B, N, 3), features (B, N, C), rgb (B, N, 3)."""
+    """Photos lifted into the world, one point a pixel.
+
+    Attributes:
+        xyz: (B, N, 3); features: (B, N, C); rgb: (B, N, 3).
+        centre: (B, 3) or (3,), where the photos were taken.
+    """
 
     xyz: Tensor
     features: Tensor
     rgb: Tensor
+    centre: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,7 @@ class Rendering:
         features: (B, C, H, W), composited; coverage: (B, 1, H, W) their opacity.
         rgb: (B, 3, H, W) sharp colours, holes filled from their far side; depth: (B, H, W), inf in holes.
         density: (B, 1, H, W) points per pixel, at most 1; 0 in holes.
+        parallax: (B, 1, 1, 1) or (1, 1, 1), pixels by which the camera's way moves what is nearest.
     """
 
     features: Tensor
@@ -85,6 +93,7 @@ class Rendering:
     rgb: Tensor
     depth: Tensor
     density: Tensor
+    parallax: Tensor
 
     @property
     def visible(self) -> Tensor:
@@ -144,7 +153,9 @@ class ViewSynthesizer(Pretrained):
         features = self.encoder(rgb * 2 - 1).float()
         with full_precision(rgb.device):
             points = camera.unproject(depth.clamp_max(FARTHEST))
-        return FeatureCloud(points.flatten(1, 2), *(image.flatten(2).transpose(1, 2) for image in (features, rgb)))
+        return FeatureCloud(
+            points.flatten(1, 2), *(image.flatten(2).transpose(1, 2) for image in (features, rgb)), camera.centre
+        )
 
     def render(self, cloud: FeatureCloud, camera: Camera) -> Rendering:
         """The cloud as a camera (one or B) sees it."""
@@ -158,10 +169,15 @@ class ViewSynthesizer(Pretrained):
             rgb, depth, density = close_cracks(sharp.features, depth, sharp.coverage.clamp_max(1))
             visible = torch.isfinite(depth)[:, None]
             guess = fill_far(rgb, 1 / depth[:, None], visible, NEAR_WEIGHT)
-        return Rendering(discs.features, discs.coverage[:, None], guess, depth, density[:, None])
+            parallax = ((camera.centre - cloud.centre).norm(dim=-1) * camera.focal)[..., None, None, None]
+        return Rendering(discs.features, discs.coverage[:, None], guess, depth, density[:, None], parallax)
 
     def refine(self, rendering: Rendering) -> Synthesis:
-        """Renderings made pictures."""
+        """Renderings made pictures.
+
+        A camera that only turns or zooms sees the photo's colours in their right places whatever their depth, so doubt
+        comes with parallax. What is drawn into holes is low in frequency: finer invention would be noise.
+        """
         hole = (~rendering.visible).to(rendering.rgb.dtype)
         maps = [
             rendering.rgb * 2 - 1,
@@ -171,8 +187,9 @@ class ViewSynthesizer(Pretrained):
         ]
         features = torch.cat([rendering.features, rendering.coverage], dim=1)
         out = self.refiner(features, torch.cat(maps, dim=1)).float()
-        drawn = rendering.rgb + out[:, :3]
-        trust = torch.sigmoid(out[:, 3:] + TRUST_BIAS) * (1 - hole)
+        drawn = rendering.rgb + torch.lerp(out[:, :3], box_mean(out[:, :3], HOLE_BLUR), hole)
+        doubt = torch.sigmoid(-out[:, 3:] - TRUST_BIAS) * rendering.parallax.clamp_max(1)
+        trust = (1 - doubt) * (1 - hole)
         return Synthesis(torch.lerp(drawn, rendering.rgb, trust), drawn, trust, rendering)
 
     def synthesize(self, cloud: FeatureCloud, camera: Camera) -> Synthesis:

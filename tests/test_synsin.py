@@ -157,6 +157,22 @@ def test_holes_are_never_trusted_and_the_sky_does_not_move():
     torch.testing.assert_close(turned.rgb.masked_select(hole), turned.drawn.masked_select(hole))
 
 
+def test_a_camera_that_only_turns_is_trusted_and_one_that_moves_is_not():
+    lens = Camera.from_fov(HEIGHT, WIDTH, math.radians(60))
+    photo = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(6))
+    network = model()
+    with torch.no_grad():
+        cloud = network.lift(photo, torch.ones(1, HEIGHT, WIDTH), lens)
+        turned = network.synthesize(cloud, lens.at(pose_from(torch.zeros(3), yaw=0.1)))
+        moved = network.synthesize(cloud, lens.at(pose_from(torch.tensor([0.1, 0.0, 0.0]))))
+        still = network.synthesize(cloud, lens)
+    visible = turned.rendering.visible
+    assert torch.equal(turned.trust[visible], torch.ones(int(visible.sum())))
+    assert float(moved.trust[moved.rendering.visible].max()) < 0.99
+    torch.testing.assert_close(moved.rendering.parallax.flatten(), 0.1 * lens.focal[None])
+    torch.testing.assert_close(still.rgb, photo, atol=1e-4, rtol=0)
+
+
 def test_a_batch_is_its_parts():
     lens = Camera.from_fov(HEIGHT, WIDTH, math.radians(60))
     photos = torch.rand(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
