@@ -153,9 +153,8 @@ class ViewSynthesizer(Pretrained):
         features = self.encoder(rgb * 2 - 1).float()
         with full_precision(rgb.device):
             points = camera.unproject(depth.clamp_max(FARTHEST))
-        return FeatureCloud(
-            points.flatten(1, 2), *(image.flatten(2).transpose(1, 2) for image in (features, rgb)), camera.centre
-        )
+        features, colours = (image.flatten(2).transpose(1, 2) for image in (features, rgb))
+        return FeatureCloud(points.flatten(1, 2), features, colours, camera.centre)
 
     def render(self, cloud: FeatureCloud, camera: Camera) -> Rendering:
         """The cloud as a camera (one or B) sees it."""

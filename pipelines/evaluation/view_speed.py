@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from synsin.model import ViewSynthesizer
 FILM = 96  # frames of an orbit
 TIMED = 12  # of these, evenly spaced
 ONCE = ("depth", "lift")  # parts that come once for a photo
-PARTS = {
+PARTS: dict[str, Callable[..., Any]] = {
     "depth": DepthEstimator.__call__,
     "lift": ViewSynthesizer.lift,
     "render": ViewSynthesizer.render,

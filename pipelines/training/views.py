@@ -196,12 +196,13 @@ class PairBatch:
             size = (each[0].height, each[0].width)
             return Camera(*size, torch.stack([c.K for c in each]), torch.stack([c.cam_from_world for c in each]))
 
-        images = (stacked(name) for name in ("source", "target", "depth"))
+        source, target, depth, inside = (stacked(name) for name in ("source", "target", "depth", "inside"))
         clip = torch.tensor([pair.clip for pair in pairs])
-        return PairBatch(*images, cameras("camera"), cameras("other"), stacked("inside"), clip)
+        return PairBatch(source, target, depth, cameras("camera"), cameras("other"), inside, clip)
 
     def to(self, device: torch.device) -> PairBatch:
         """The same on another device."""
-        images = (image.to(device, memory_format=torch.channels_last) for image in (self.source, self.target))
+        source, target = (image.to(device, memory_format=torch.channels_last) for image in (self.source, self.target))
         camera, other = self.camera.to(device), self.other.to(device)
-        return PairBatch(*images, self.depth.to(device), camera, other, self.inside.to(device), self.clip.to(device))
+        depth, inside, clip = (image.to(device) for image in (self.depth, self.inside, self.clip))
+        return PairBatch(source, target, depth, camera, other, inside, clip)
