@@ -73,7 +73,7 @@ def test_depth_is_learned_from_images_alone():
         return float((log_ratio - log_ratio.median()).abs().mean())
 
     before = log_error()
-    for _ in range(120):
+    for _ in range(200):
         pick = torch.randint(len(poses), (2,), generator=generator)
         home, other = (lens.at(p) for p in (torch.eye(4).expand(2, 4, 4), torch.stack(poses)[pick]))
         view = network(photo.expand(2, -1, -1, -1), home, other)
