@@ -91,7 +91,7 @@ PRESETS = {
     "static": Preset(static, "does not move"),
 }
 STEERED = {
-    "autopilot": "flies in: keeps level and clear of things, slows down where they are near, meanders",
+    "autopilot": "flies in: keeps level and clear of things, slows down where they are near, turns to where it is open",
     "forward": "the same, straight on, over whatever comes",
 }
 

@@ -92,7 +92,7 @@ class FlyoverOptions:
     camera: str = "autopilot"
     """where the camera goes: one of the above, a file of keyframes or waypoints, or a camera file"""
     meander: float | None = None
-    """size of the autopilot's S-curves: 0 is straight on, 1 gentle; left out: 1"""
+    """size of the autopilot's S-curves: 0 is straight on, 1 gentle; left out: 0"""
     loop: bool = False
     """for endless repetition: the frame after the last is the first"""
     scale: float | None = None
@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> None:
             frames=frames,
             size=(height, width),
             camera=camera,
-            meander=1.0 if options.meander is None else options.meander,
+            meander=options.meander or 0.0,
             loop=options.loop,
             seed=options.seed,
             depth=depth,
@@ -244,7 +244,7 @@ class FlyoverPipeline:
         frames: int = DEFAULT_FRAMES,
         size: tuple[int, int] | None = None,
         camera: str | Plan = "autopilot",
-        meander: float = 1.0,
+        meander: float = 0.0,
         loop: bool = False,
         seed: int = 0,
         depth: Tensor | None = None,
