@@ -13,7 +13,7 @@ from pipelines.perception.depth import DepthEstimator, tidy_sky
 from pipelines.training.augment import another_sky, grade, haze, sensor
 from pipelines.training.depth import DepthConfig, DepthRecipe
 from pipelines.training.photo_set import PhotoSet, free_photos, split
-from pipelines.training.pictures import WorldDepth
+from pipelines.training.pictures import WorldFrames
 from pipelines.training.refiner import RefinerRecipe, RefinerTraining
 from pipelines.training.run import Budget, run
 from pipelines.training.world_set import HELD_OUT_SEED, WorldSet, render_pair
@@ -56,9 +56,8 @@ def test_the_two_frames_of_a_pair_show_one_place(worlds):
 
 def test_the_depth_recipe_learns(worlds, tmp_path):
     config = DepthConfig(UNetConfig(3, 2, (8, 16, 16)), batch=4, height=HEIGHT, width=WIDTH, learning_rate=3e-3)
-    recipe = run(
-        lambda kit: DepthRecipe(kit, WorldDepth(worlds), config), tmp_path / "run", Budget(steps=60), log_every=1
-    )
+    pictures = WorldFrames(worlds, "depth")
+    recipe = run(lambda kit: DepthRecipe(kit, pictures, config), tmp_path / "run", Budget(steps=60), log_every=1)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert len(lines) == 60
     first, last = (sum(line["shape"] + line["sky"] for line in part) for part in (lines[:10], lines[-10:]))

@@ -22,11 +22,10 @@ from pipelines.perception.segmentation import (
     classes_by_name,
     working_size,
 )
-from pipelines.training.pictures import Together
+from pipelines.training.pictures import Together, WorldFrames
 from pipelines.training.run import Budget, Kit, run
 from pipelines.training.segmenter import (
     LARGEST_WEIGHT,
-    LandscapeFrames,
     SegmenterRecipe,
     SegmenterTraining,
     StreetFrames,
@@ -106,7 +105,7 @@ def test_streets_and_landscapes_have_equal_parts():
             target, source = (SimpleNamespace(rgb=torch.tensor(k), labels=torch.tensor(k + 100)) for k in (-1, -2))
             return SimpleNamespace(target=target, source=source)
 
-    both = Together(StreetFrames(Clips()), LandscapeFrames(Worlds()))
+    both = Together(StreetFrames(Clips()), WorldFrames(Worlds(), "labels"))
     pairs = [both[k] for k in range(len(both))]
     assert [int(rgb) for rgb, _ in pairs] == [0, -1, 1, -2, 2, -1, 20, -2, 21, -1, 22, -2]
     assert all(label == rgb + 100 for rgb, label in pairs)

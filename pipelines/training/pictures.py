@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -32,11 +32,11 @@ class Together:
         return self.sets[which][turn % len(self.sets[which])]
 
 
-class WorldDepth:
-    """Both frames of the pairs of a set of worlds, with depth."""
+class WorldFrames:
+    """Both frames of the pairs of a set of worlds, with their ``truth``: "depth" or "labels"."""
 
-    def __init__(self, worlds: WorldSet) -> None:
-        self.worlds = worlds
+    def __init__(self, worlds: WorldSet, truth: Literal["depth", "labels"]) -> None:
+        self.worlds, self.truth = worlds, truth
 
     def __len__(self) -> int:
         return 2 * self.worlds.count
@@ -44,7 +44,7 @@ class WorldDepth:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         pair = self.worlds[index // 2]
         frame = pair.source if index % 2 else pair.target
-        return frame.rgb, frame.depth
+        return frame.rgb, getattr(frame, self.truth)
 
 
 class PlaceDepth:

@@ -19,7 +19,6 @@ from pipelines.training.camvid import CAMVID_CLASSES
 from pipelines.training.clip_set import ClipSet
 from pipelines.training.pictures import Pictures
 from pipelines.training.run import EMA, Kit
-from pipelines.training.world_set import WorldSet
 from vid2vid.classes import CLASSES
 
 COUNTED_PICTURES = 120  # from which the classes' shares are known
@@ -73,21 +72,6 @@ class StreetFrames:
         number, frame = divmod(index, self.clips.frames)
         clip = self.clips[2 * number]
         return clip.rgb[frame], clip.labels[frame]
-
-
-class LandscapeFrames:
-    """Both frames of the pairs of a set of worlds."""
-
-    def __init__(self, worlds: WorldSet) -> None:
-        self.worlds = worlds
-
-    def __len__(self) -> int:
-        return 2 * self.worlds.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        pair = self.worlds[index // 2]
-        frame = pair.source if index % 2 else pair.target
-        return frame.rgb, frame.labels
 
 
 class SegmenterRecipe:

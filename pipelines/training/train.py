@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
 def depth(options: TrainOptions):
     """Builder of the depth recipe."""
     from pipelines.training.depth import DepthConfig, DepthRecipe
-    from pipelines.training.pictures import PlaceDepth, Together, WorldDepth
+    from pipelines.training.pictures import PlaceDepth, Together, WorldFrames
     from pipelines.training.view_set import ViewSet
     from pipelines.training.world_set import WorldSet
 
@@ -95,7 +95,7 @@ def depth(options: TrainOptions):
     places.make()
 
     def build(kit: Kit) -> Recipe:
-        return DepthRecipe(kit, Together(WorldDepth(worlds), PlaceDepth(places)), DepthConfig())
+        return DepthRecipe(kit, Together(WorldFrames(worlds, "depth"), PlaceDepth(places)), DepthConfig())
 
     return build
 
@@ -124,7 +124,7 @@ def segmenter(options: TrainOptions):
     from pipelines.training import segmenter as recipe
     from pipelines.training.camvid import CamVid
     from pipelines.training.clip_set import ClipSet
-    from pipelines.training.pictures import Pictures, Together
+    from pipelines.training.pictures import Pictures, Together, WorldFrames
     from pipelines.training.world_set import WorldSet
 
     pictures: Pictures
@@ -135,7 +135,7 @@ def segmenter(options: TrainOptions):
         worlds = WorldSet(options.worlds, options.pairs)
         clips.make()
         worlds.make()
-        pictures = Together(recipe.StreetFrames(clips), recipe.LandscapeFrames(worlds))
+        pictures = Together(recipe.StreetFrames(clips), WorldFrames(worlds, "labels"))
         config = recipe.on_worlds()
 
     def build(kit: Kit) -> Recipe:

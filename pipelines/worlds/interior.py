@@ -16,14 +16,14 @@ from pipelines.worlds.interior_lining import lining_look
 from pipelines.worlds.interior_palette import Taste
 from pipelines.worlds.interior_plan import Room, draw_rooms
 from pipelines.worlds.interior_shell import build_shell
-from pipelines.worlds.interior_surface import surface, touched
+from pipelines.worlds.interior_surface import MATERIALS, touched
 from pipelines.worlds.light import Light, develop
 from pipelines.worlds.noise import Torus
 from pipelines.worlds.shading import SKY, detail_noise
 from pipelines.worlds.solids import Solids, first_hit, length
 from pipelines.worlds.street import edges
 from pipelines.worlds.street_builder import Dice
-from pipelines.worlds.street_look import Hits, Look
+from pipelines.worlds.street_look import Hits, Look, surface
 from pipelines.worlds.world import Frame
 from render_refine.camera import Camera, pose_from
 
@@ -215,7 +215,7 @@ class Interior:
     def look(self, hits: Hits, point: Tensor, room: Tensor) -> Look:
         """Albedo, gloss and glow of points: of the shell by their room, of things by their material."""
         day = min(self.light.view, 1.8)
-        look = surface(hits, self.noise, day)
+        look = surface(hits, MATERIALS, self.noise, day)
         material = hits.solids.material
         shell = (material == WALL) | (material == FLOOR) | (material == CEILING)
         for k, place in enumerate(self.rooms):

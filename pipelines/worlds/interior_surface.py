@@ -33,17 +33,6 @@ def touched(solids: Solids, point: Tensor, unit: Tensor, pixel: Tensor) -> Hits:
     return replace(hits, normal=torch.where(tube, normal, hits.normal), face=torch.where(tube, face, hits.face))
 
 
-def surface(hits: Hits, noise: Torus, day: float) -> Look:
-    """The look of points, each by its material; ``day`` is the brightness behind curtains."""
-    out = Look.matt(hits.local.new_zeros(3, hits.local.shape[1]))
-    for material, look_of in MATERIALS.items():
-        mask = hits.solids.material == material
-        if mask.any():
-            look = look_of(hits.take(mask), noise, day)
-            out.albedo[:, mask], out.gloss[mask], out.glow[:, mask] = look.albedo, look.gloss, look.glow
-    return out
-
-
 def paint(hits: Hits, noise: Torus, day: float) -> Look:
     """Lacquer, plastic, china: one colour."""
     m = hits.metres

@@ -16,9 +16,9 @@ from pipelines.worlds.solids import Solids, closeness, first_hit, length, sun_sh
 from pipelines.worlds.street_builder import LEAVES
 from pipelines.worlds.street_ground import KERB, Floor, floor_colour
 from pipelines.worlds.street_leaves import holes_in
-from pipelines.worlds.street_look import Hits, Look, Mood
+from pipelines.worlds.street_look import Hits, Look, Mood, surface
 from pipelines.worlds.street_plan import draw_street
-from pipelines.worlds.street_surface import surface
+from pipelines.worlds.street_surface import MATERIALS
 from pipelines.worlds.world import Frame, through_air
 from render_refine.camera import Camera, pose_from
 from vid2vid.classes import CLASSES
@@ -189,7 +189,7 @@ class Street:
             normal[1, floor] = -1.0
         if thing.any():
             hits = Hits.of(solids.take(index[thing]), point[:, thing], unit[:, thing], pixel[thing])
-            look = surface(hits, noise, mood)
+            look = surface(hits, MATERIALS, noise, mood)
             colour[:, thing], gloss[thing], glow[:, thing] = look.albedo, look.gloss, look.glow
             normal[:, thing], labels[thing] = hits.normal, hits.solids.label
         leafy = torch.zeros_like(seen)

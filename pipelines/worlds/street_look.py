@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -84,6 +86,17 @@ class Look:
     def matt(albedo: Tensor) -> Look:
         """Neither gloss nor light."""
         return Look(albedo, torch.zeros_like(albedo[0]), torch.zeros_like(albedo))
+
+
+def surface(hits: Hits, materials: Mapping[int, Callable[..., Look]], *around: Any) -> Look:
+    """The look of all points, each by its material: ``materials[m](hits of it, *around)``."""
+    out = Look.matt(hits.local.new_zeros(3, hits.local.shape[1]))
+    for material, look_of in materials.items():
+        mask = hits.solids.material == material
+        if mask.any():
+            look = look_of(hits.take(mask), *around)
+            out.albedo[:, mask], out.gloss[mask], out.glow[:, mask] = look.albedo, look.gloss, look.glow
+    return out
 
 
 def snowed(albedo: Tensor, hits: Hits, mood: Mood, texture: Tensor) -> Tensor:

@@ -16,18 +16,6 @@ from pipelines.worlds.street_leaves import bark, hedge, leaves
 from pipelines.worlds.street_look import Hits, Look, Mood, snowed
 
 
-def surface(hits: Hits, noise: Torus, mood: Mood) -> Look:
-    """The look of all points, each by its material."""
-    n = hits.local.shape[1]
-    out = Look.matt(hits.local.new_zeros(3, n))
-    for material, look_of in MATERIALS.items():
-        mask = hits.solids.material == material
-        if mask.any():
-            look = look_of(hits.take(mask), noise, mood)
-            out.albedo[:, mask], out.gloss[mask], out.glow[:, mask] = look.albedo, look.gloss, look.glow
-    return out
-
-
 def plain(hits: Hits, noise: Torus, mood: Mood) -> Look:
     """One colour with a little dirt."""
     m = hits.metres

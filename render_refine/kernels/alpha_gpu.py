@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from render_refine.kernels.lists_gpu import SIDE, place_of, sum_by_point, tile_lists
+from render_refine.kernels.lists_gpu import SIDE, place_of, sums_by_point, tile_lists
 
 CHANNELS = {torch.float32: 64, torch.float64: 16}  # of one program
 OPAQUE = {torch.float32: 1e-6, torch.float64: 0.0}  # as on the CPU
@@ -88,12 +88,11 @@ class _AlphaSplat(torch.autograd.Function):
             grad_out, by_opacity.contiguous(), by_disparity.contiguous(), partial, place,
             *depth.shape[1:], len(entries), channels, ctx.k, BLOCK=ctx.block, **ctx.formula, enable_fp_fusion=False,
         )  # fmt: skip
-        of_place = sum_by_point(place, entries, z.numel())
-        of_features = torch.cat([sum_by_point(block[None], entries, z.numel()) for block in partial], dim=-1)
+        of_place, of_features = sums_by_point(place, partial, entries, z.numel(), channels)
         return (
             of_place[:, :2].reshape(uv.shape),
             of_place[:, 2].reshape(z.shape),
-            of_features[:, :channels].reshape(features.shape),
+            of_features.reshape(features.shape),
             *(None,) * 6,
         )
 

@@ -67,6 +67,20 @@ def sum_by_point(partial: Tensor, entries: Tensor, points: int) -> Tensor:
     return out
 
 
+def sums_by_point(
+    place: Tensor, features: Tensor, entries: Tensor, points: int, channels: int
+) -> tuple[Tensor, Tensor]:
+    """Gradients (points, P) of what places a point and (points, channels) of its features.
+
+    Args:
+        place: (blocks, entries, P), of each block of channels and entry.
+        features: (blocks, entries, C), of the channels of each block.
+        entries: as from `tile_lists`.
+    """
+    of_features = torch.cat([sum_by_point(block[None], entries, points) for block in features], dim=-1)
+    return sum_by_point(place, entries, points), of_features[:, :channels]
+
+
 @triton.jit
 def _sum(partial, order, start, out, count, channels, blocks, WIDTH: tl.constexpr):
     point = tl.program_id(0).to(tl.int64)

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from render_refine.kernels.lists_gpu import SIDE, place_of, sum_by_point, tile_lists
+from render_refine.kernels.lists_gpu import SIDE, place_of, sums_by_point, tile_lists
 
 CHANNELS = {torch.float32: 64, torch.float64: 16}  # of one program
 REACH = 1.0  # pixels: how far a point spreads
@@ -74,12 +74,11 @@ class _SoftSplat(torch.autograd.Function):
             uv, z, features, weights, start, entries, out, depth, total, front, grad_out, grad_depth, partial, place,
             *depth.shape[1:], len(entries), channels, **ctx.constants,
         )  # fmt: skip
-        of_place = sum_by_point(place, entries, z.numel())
-        of_features = torch.cat([sum_by_point(block[None], entries, z.numel()) for block in partial], dim=-1)
+        of_place, of_features = sums_by_point(place, partial, entries, z.numel(), channels)
         return (
             of_place[:, :2].reshape(uv.shape),
             of_place[:, 2].reshape(z.shape),
-            of_features[:, :channels].reshape(features.shape),
+            of_features.reshape(features.shape),
             of_place[:, 3].reshape(z.shape),
             *(None,) * 4,
         )
