@@ -17,6 +17,7 @@ from render_refine.unet import UNet
 from synsin.model import ViewSynthesizer
 from vid2vid.generator import FootageGenerator
 from vid2vid.motion import MotionNetwork
+from vid2vid.restyler import Restyler
 
 Model = TypeVar("Model", bound=Pretrained)
 WEIGHTS = Path(__file__).parent / "weights"
@@ -52,6 +53,15 @@ def load_footage(
 def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:
     """The bundled network that predicts how label maps move."""
     return loaded(MotionNetwork, WEIGHTS / "motion", device)
+
+
+def load_restyler(folder: Path | None = None, device: torch.device | str = "cpu") -> Restyler:
+    """The bundled network that gives clips another light or season, or one from a folder.
+
+    Raises:
+        InputError: the folder is not a restyler.
+    """
+    return loaded(Restyler, folder or WEIGHTS / "restyle", device)
 
 
 def load_segmenter(folder: Path | None = None, device: torch.device | str = "cpu") -> Segmenter:

@@ -20,7 +20,6 @@ from pipelines.perception.segmentation import (
     SegmenterConfig,
     TransformersSegmenter,
     classes_by_name,
-    working_size,
 )
 from pipelines.training.pictures import Together, WorldFrames
 from pipelines.training.run import Budget, Kit, run
@@ -34,6 +33,7 @@ from pipelines.training.segmenter import (
     photographic,
     recolour,
 )
+from render_refine.working_size import working_size
 from vid2vid.classes import CLASSES, NO_LABEL
 
 SKY, ROAD, GRASS, CAR = (CLASSES.index(name) for name in ("sky", "road", "grass", "car"))

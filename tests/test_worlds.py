@@ -13,8 +13,7 @@ from pipelines.media.images import read_image
 from pipelines.worlds import World, flow_between
 from pipelines.worlds.light import sun_angles
 from pipelines.worlds.march import cast, first_reaching
-from pipelines.worlds.noise import Torus, blur, octave, slopes
-from pipelines.worlds.shading import hashed
+from pipelines.worlds.noise import Torus, blur, hashed, octave, slopes
 from pipelines.worlds.shadow import sun_shadow
 from pipelines.worlds.sheet import demo_view, world_sheet
 from render_refine.camera import Camera, pose_from

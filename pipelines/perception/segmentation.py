@@ -17,10 +17,10 @@ from pipelines.errors import InputError
 from render_refine.precision import autocast
 from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet, UNetConfig
+from render_refine.working_size import working_size
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.label_sets import BUILT_IN, built_in, class_number
 
-LARGEST_RATIO = 4.0  # of a picture's sides, where the shorter one is still brought to the working size
 CELL = 2  # pixels a side that become one cell of the network's finest level
 
 
@@ -82,12 +82,6 @@ class Segmenter(Pretrained):
     def ids(self, device: torch.device | str = "cpu") -> Tensor:
         """The id in ``CLASSES`` of each of the network's classes, (classes,) int64."""
         return torch.tensor([CLASSES.index(name) for name in self.config.classes], device=device)
-
-
-def working_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """The even size at which a network looks at a picture: the aspect kept, the shorter side ``side``."""
-    scale = side / max(min(height, width), max(height, width) / LARGEST_RATIO)
-    return max(16, 2 * round(scale * height / 2)), max(16, 2 * round(scale * width / 2))
 
 
 class TransformersSegmenter:

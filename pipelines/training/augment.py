@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.io import decode_jpeg, encode_jpeg
 
 
 def uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -73,3 +74,12 @@ def sensor(rgb: Tensor, generator: torch.Generator) -> Tensor:
         noise = torch.randn(rgb.shape, generator=generator).to(rgb.device)
         rgb = rgb + uniform(generator, 0, 0.04) * noise
     return (rgb.clamp(0, 1) * 255).round() / 255
+
+
+def jpeg(rgb: Tensor, generator: torch.Generator) -> Tensor:
+    """At times the marks of compression on an image (3, H, W) in [0, 1]."""
+    if not chance(generator, 0.4):
+        return rgb
+    quality = int(uniform(generator, 30, 95))
+    stored = encode_jpeg((rgb * 255).round().to(torch.uint8).cpu(), quality)
+    return (decode_jpeg(stored).float() / 255).to(rgb.device)

@@ -59,21 +59,34 @@ class Clip:
 
     def visible_back(self, t: int) -> Tensor:
         """(H, W) bool: pixels of frame t >= 1 whose point is also seen, and not hidden, in frame t - 1."""
-        before, depth = self.cameras[t - 1], self.depth[t]
-        uv = self.flow_back(t).permute(1, 2, 0) + before.pixel_centres()
-        sky = depth.isinf()
-        points = self.cameras[t].unproject(torch.where(sky, torch.ones_like(depth), depth))
-        _, z = before.project((points + self.shift_back(t).permute(1, 2, 0)).reshape(-1, 3))
-        expected = torch.where(sky, 0.0, 1 / z.reshape(depth.shape).clamp_min(1e-3))
-        found, inside = sample((1 / self.depth[t - 1])[None, None], uv[None])
-        # One of the four pixels that a bilinear look-up mixes must show the same class.
-        column, row = (uv.nan_to_num(0) - 0.5).floor().long().unbind(-1)
-        same = torch.zeros_like(sky)
-        for down in (0, 1):
-            for right in (0, 1):
-                i = (row + down).clamp(0, before.height - 1)
-                same |= self.labels[t - 1][i, (column + right).clamp(0, before.width - 1)] == self.labels[t]
-        return inside[0, 0] & same & ((found[0, 0] - expected).abs() <= SAME_DEPTH * expected)
+        return visible_between(self.frame(t), self.frame(t - 1), self.shift_back(t))
+
+    def frame(self, t: int) -> Frame:
+        """Frame t as the worlds render one, but for its motion."""
+        return Frame(self.rgb[t], self.depth[t], self.labels[t], self.cameras[t])
+
+
+def visible_between(frame: Frame, other: Frame, shift: Tensor) -> Tensor:
+    """(H, W) bool: pixels of ``frame`` whose point is also seen, and not hidden, in ``other``.
+
+    Args:
+        shift: (3, H, W) how far each point of ``frame`` has moved when ``other`` is taken, metres along the axes.
+    """
+    camera, depth = frame.camera, frame.depth
+    uv = flow_between(depth, camera, other.camera, shift).permute(1, 2, 0) + other.camera.pixel_centres()
+    sky = depth.isinf()
+    points = camera.unproject(torch.where(sky, torch.ones_like(depth), depth))
+    _, z = other.camera.project((points + shift.permute(1, 2, 0)).reshape(-1, 3))
+    expected = torch.where(sky, 0.0, 1 / z.reshape(depth.shape).clamp_min(1e-3))
+    found, inside = sample((1 / other.depth)[None, None], uv[None])
+    # One of the four pixels that a bilinear look-up mixes must show the same class.
+    column, row = (uv.nan_to_num(0) - 0.5).floor().long().unbind(-1)
+    same = torch.zeros_like(sky)
+    for down in (0, 1):
+        for right in (0, 1):
+            i = (row + down).clamp(0, other.camera.height - 1)
+            same |= other.labels[i, (column + right).clamp(0, other.camera.width - 1)] == frame.labels
+    return inside[0, 0] & same & ((found[0, 0] - expected).abs() <= SAME_DEPTH * expected)
 
 
 def render_clip(seed: int, index: int, frames: int, height: int, width: int) -> Clip:

@@ -10,11 +10,10 @@ import kornia
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from pipelines.media.label_sink import colourise
 from pipelines.perception.segmentation import CELL, Segmenter, SegmenterConfig
-from pipelines.training.augment import chance, grade, sensor, uniform
+from pipelines.training.augment import chance, grade, jpeg, sensor, uniform
 from pipelines.training.camvid import CAMVID_CLASSES
 from pipelines.training.clip_set import ClipSet
 from pipelines.training.pictures import Pictures
@@ -172,12 +171,7 @@ def photographic(rgb: Tensor, generator: torch.Generator) -> Tensor:
     rgb = grade(rgb, generator)
     if chance(generator, 0.5):
         rgb = kornia.enhance.adjust_hue(rgb, uniform(generator, -0.4, 0.4)).clamp(0, 1)
-    rgb = sensor(rgb, generator)
-    if chance(generator, 0.4):
-        quality = int(uniform(generator, 30, 95))
-        stored = encode_jpeg((rgb * 255).round().to(torch.uint8).cpu(), quality)
-        rgb = (decode_jpeg(stored).float() / 255).to(rgb.device)
-    return rgb
+    return jpeg(sensor(rgb, generator), generator)
 
 
 def mix(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from pipelines.cli import parse
-from pipelines.models import load_depth, load_motion, usable_device
+from pipelines.models import load_depth, load_motion, load_segmenter, usable_device
 from pipelines.options import Count
 from pipelines.training.run import Budget, Kit, Recipe, run
 
@@ -23,6 +23,7 @@ recipes:
   motion     how label maps move, on procedural clips
   views      new views of one photo, on procedural places and, with --photos or --posed, on real ones
   footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
+  restyle    another time of day or season, on procedural places under nine lights each
 
 examples:
   viewsynth train depth --minutes 60
@@ -30,6 +31,7 @@ examples:
   viewsynth train segmenter --minutes 30 --camvid camvid/
   viewsynth train views --minutes 120 --photos photos/ --posed realestate10k/
   viewsynth train footage --minutes 90 --camvid camvid/ -o runs/camvid
+  viewsynth train restyle --minutes 90
   viewsynth footage labels/ --weights runs/camvid/model
   viewsynth flyover photo.jpg --weights runs/refiner/model
 
@@ -39,8 +41,8 @@ them), checkpoint.pt and at the end model/."""
 
 @dataclass(frozen=True)
 class TrainOptions:
-    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage", "views"]]
-    """depth, refiner, segmenter, motion, footage or views"""
+    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage", "views", "restyle"]]
+    """depth, refiner, segmenter, motion, footage, views or restyle"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
     minutes: float | None = None
@@ -67,6 +69,10 @@ class TrainOptions:
     """how many frames a clip has"""
     camvid: Path | None = None
     """folder of the CamVid data set, for a segmenter or footage of its classes"""
+    lights: Path = Path("runs/lights")
+    """folder for the places rendered under nine lights each, for restyle"""
+    light_count: Count = 700
+    """how many such places to render"""
     device: str = "cpu"
     """cpu, cuda or cuda:N"""
     seed: int = 0
@@ -214,6 +220,21 @@ def views(options: TrainOptions):
     return build
 
 
+def restyle(options: TrainOptions):
+    """Builder of the restyle recipe."""
+    from pipelines.training.light_pairs import LightPairs
+    from pipelines.training.light_set import LightSet
+    from pipelines.training.restyle import RestyleRecipe, RestyleTraining
+
+    lights = LightSet(options.lights, options.light_count)
+    lights.make()
+
+    def build(kit: Kit) -> Recipe:
+        return RestyleRecipe(kit, LightPairs(lights), load_segmenter(device=kit.device), RestyleTraining())
+
+    return build
+
+
 BUILDERS = {
     "depth": depth,
     "refiner": refiner,
@@ -221,4 +242,5 @@ BUILDERS = {
     "motion": motion,
     "footage": footage,
     "views": views,
+    "restyle": restyle,
 }

@@ -22,8 +22,8 @@ from pipelines.worlds.interior_palette import (
     Lining,
 )
 from pipelines.worlds.interior_plan import Room
-from pipelines.worlds.noise import Torus, smoothstep
-from pipelines.worlds.shading import hashed, mix
+from pipelines.worlds.noise import Torus, hashed, smoothstep
+from pipelines.worlds.shading import mix
 from pipelines.worlds.street_builder import Colour
 from pipelines.worlds.street_ground import grain, share_within, stripes
 from pipelines.worlds.street_look import Hits, Look

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pipelines.worlds import interior_builder as materials
-from pipelines.worlds.noise import Torus, smoothstep
-from pipelines.worlds.shading import hashed, mix
+from pipelines.worlds.noise import Torus, hashed, smoothstep
+from pipelines.worlds.shading import mix
 from pipelines.worlds.solids import Solids, into, length
 from pipelines.worlds.street_ground import grain, share_within, stripes
 from pipelines.worlds.street_look import Hits, Look

@@ -107,3 +107,11 @@ def smoothstep(low: float | Tensor, high: float | Tensor, x: Tensor) -> Tensor:
     """0 below ``low``, 1 above ``high``, cubic between."""
     t = ((x - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
+
+
+def hashed(i: Tensor, j: Tensor) -> Tensor:
+    """Uniform [0, 1) from integer-valued positions; the same on every device (xorshift-multiply on 32 bits)."""
+    mask = 0xFFFFFFFF
+    n = (i.long() * 374761393 + j.long() * 668265263) & mask
+    n = ((n ^ (n >> 13)) * 1274126177) & mask
+    return (((n ^ (n >> 16)) & 0xFFFFFF).float()) / 2**24

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.worlds.noise import Torus, octave, slopes, smoothstep
+from pipelines.worlds.noise import Torus, hashed, octave, slopes, smoothstep
 from pipelines.worlds.sky import Sky
 from pipelines.worlds.terrain import Ground
 
@@ -233,11 +233,3 @@ def fields(
     )
     wild = hashed((row / 3).floor(), (column / 3).floor())
     return colour, where * (wild < palette.fields * 1.2).float() * (1 - ground.tree)
-
-
-def hashed(i: Tensor, j: Tensor) -> Tensor:
-    """Uniform [0, 1) from integer-valued positions; the same on every device (xorshift-multiply on 32 bits)."""
-    mask = 0xFFFFFFFF
-    n = (i.long() * 374761393 + j.long() * 668265263) & mask
-    n = ((n ^ (n >> 13)) * 1274126177) & mask
-    return (((n ^ (n >> 16)) & 0xFFFFFF).float()) / 2**24

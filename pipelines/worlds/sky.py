@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from pipelines.worlds.light import Light
-from pipelines.worlds.noise import Torus, smoothstep
+from pipelines.worlds.noise import Torus, hashed, smoothstep
 
 RAYLEIGH = (0.041, 0.097, 0.235)
 MIE_ANISOTROPY = 0.76
 CLOUD_HEIGHT, CLOUD_THICKNESS, CLOUD_SLABS, CLOUD_PERIOD = 1500.0, 700.0, 6, 27e3
 CIRRUS_HEIGHT = 7000.0
+STAR_CELL, STAR_SHARE, STAR_RADIANCE = 0.025, 0.2, 0.03  # radians a side; of the cells; of the brightest
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,27 @@ class Sky:
         disc = smoothstep(math.cos(0.020), math.cos(0.012), cosine) * 6.0
         glow = 0.10 * torch.exp((cosine - 1) * 220) + 0.02 * torch.exp((cosine - 1) * 28)
         colour = colour + self.sunlight[:, None] * (disc + glow) * clear
+        colour = self.with_stars(colour, rays, up, spread)
         colour = self.with_cirrus(colour, rays, up, cosine)
         return self.with_cumulus(colour, rays, up, cosine, spread)
+
+    def with_stars(self, colour: Tensor, rays: Tensor, up: Tensor, spread: Tensor | float) -> Tensor:
+        """Add stars, at most one in each cell of height and azimuth; they come out when the sun is 6 degrees down."""
+        dark = min(1.0, max(0.0, (-6 - math.degrees(self.light.elevation)) / 6)) * (1 - self.light.overcast)
+        if dark == 0:
+            return colour
+        height, azimuth = torch.asin(up.clamp(-1, 1)), torch.atan2(rays[0], rays[2])
+        row = (height / STAR_CELL).floor()
+        ring = torch.cos((row + 0.5) * STAR_CELL)  # cells stay square towards the zenith
+        column = (azimuth * ring / STAR_CELL).floor()
+        right, down, dice = (hashed(row + k, column) for k in (0, 1013, 2027))
+        # A star keeps clear of its cell's border, beyond which nothing is looked for.
+        away_up = height - (row + 0.3 + 0.4 * down) * STAR_CELL
+        away_right = azimuth * ring - (column + 0.3 + 0.4 * right) * STAR_CELL
+        size = 0.6 * spread + 0.0004
+        shape = torch.exp(-(away_up.square() + away_right.square()) / size**2)
+        brightness = (1 - dice / STAR_SHARE).clamp_min(0) ** 2 * smoothstep(0.0, 0.25, up)
+        return colour + STAR_RADIANCE * dark * brightness * shape
 
     def with_cirrus(self, colour: Tensor, rays: Tensor, up: Tensor, cosine: Tensor) -> Tensor:
         distance = CIRRUS_HEIGHT / (up + 0.06).clamp_min(0.02)

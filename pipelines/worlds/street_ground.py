@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.worlds.noise import Torus, smoothstep
-from pipelines.worlds.shading import DETAIL_CELLS, bell, hashed, mix
+from pipelines.worlds.noise import Torus, hashed, smoothstep
+from pipelines.worlds.shading import DETAIL_CELLS, bell, mix
 from pipelines.worlds.solids import length
 from vid2vid.classes import CLASSES
 

@@ -1,0 +1,99 @@
+"""The same shot in another light, frame after frame: reduce, follow the motion, restyle, lift to the full size.
+
+reduce   -> the frame at the network's working size
+follow   -> what the frame before became, moved along by the clip's own optical flow
+restyle  -> the network says how the colours change
+lift     -> the change is carried over to the full frame, whose detail survives
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from render_refine.precision import autocast
+from render_refine.warp import backward_warp
+from render_refine.working_size import working_size
+from vid2vid.generator import one_hot
+from vid2vid.local_colour import lift
+from vid2vid.optical_flow import optical_flow, trust
+from vid2vid.restyler import Known, Restyled, Restyler
+
+CUT = 0.05  # share of a frame that must be found in the one before, or else a new shot begins
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One frame of a clip and what is wanted of it.
+
+    Attributes:
+        rgb: (3, H, W) sRGB in [0, 1].
+        labels: (h, w) int64 ids of CLASSES, 255 for none; of any size, the same aspect.
+        style: (1, D) style code.
+        strength: 0 gives the frame as it is, bit for bit, 1 the full look.
+    """
+
+    rgb: Tensor
+    labels: Tensor
+    style: Tensor
+    strength: float = 1.0
+
+
+@torch.no_grad()
+def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = True) -> Iterator[Tensor]:
+    """Restyle a clip; what is kept from frame to frame does not grow with its length.
+
+    Args:
+        restyler: in eval mode.
+        sources: one per frame, all of one size.
+        temporal: False treats every frame by itself (for comparison).
+
+    Yields:
+        (3, H, W) sRGB in [0, 1] per frame, on the device of the style.
+    """
+    last: tuple[Tensor, Restyled] | None = None
+    for source in sources:
+        if source.strength == 0:
+            last = None
+            yield source.rgb
+            continue
+        device = source.style.device
+        full = source.rgb[None].to(device)
+        size = working_size(full.shape[-2], full.shape[-1], restyler.config.side)
+        small = F.interpolate(full, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+        known = None if last is None or not temporal else follow(small, *last)
+        if known is not None and float(known.validity.mean()) < CUT:
+            known = None
+        labels = one_hot(_at_size(source.labels, size)[None].to(device))
+        with autocast(device):
+            restyled = restyler(small, labels.contiguous(memory_format=torch.channels_last), known, source.style)
+        last = (small, restyled)
+        lifted = lift(full, small, restyled.rgb).clamp(0, 1)
+        yield torch.lerp(full, lifted, source.strength)[0]
+
+
+def follow(small: Tensor, before: Tensor, restyled: Restyled) -> Known:
+    """What the frame ``before`` became, as the pixels of the frame ``small`` (1, 3, h, w) see it."""
+    flow, visible = optical_flow(small[0], before[0])
+    return carried(small, before, restyled, flow[None], visible[None, None])
+
+
+def carried(frame: Tensor, before: Tensor, restyled: Restyled, flow: Tensor, visible: Tensor) -> Known:
+    """A restyled frame moved along known motion.
+
+    Args:
+        frame, before: (B, 3, h, w) this frame and the one before; restyled: what that one became.
+        flow: (B, 2, h, w) pixels from this frame to that one; visible: (B, 1, h, w), the point is seen there too.
+    """
+    both = torch.cat([restyled.rgb, restyled.maps], dim=1)
+    moved, _ = backward_warp(both, flow)
+    return Known(moved[:, :3], moved[:, 3:], trust(frame, before, flow, visible))
+
+
+def _at_size(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    ids = labels[None, None].to(torch.uint8)
+    return F.interpolate(ids, size=size, mode="nearest-exact")[0, 0].long()
