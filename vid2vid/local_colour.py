@@ -49,7 +49,9 @@ def affine_maps(small: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
     moments = box_mean(pairs.flatten(1, 2), RADIUS).unflatten(1, (6, 3))
     spread = moments[:, :3] - mean[:, :, None] * mean[:, None]
     joint = moments[:, 3:] - mean_changed[:, :, None] * mean[:, None]
-    matrix = torch.einsum("boihw,bijhw->bojhw", joint, inverse(spread, EPS))
+    inverted = inverse(spread, EPS)
+    # joint times inverted, pixel by pixel; a matrix product would first move the pixels to the front.
+    matrix = sum((joint[:, :, k, None] * inverted[:, None, k] for k in range(3)), start=torch.zeros_like(joint))
     offset = mean_changed - apply(matrix, 0, mean)
     smooth = box_mean(torch.cat([matrix.flatten(1, 2), offset], dim=1), RADIUS)
     return smooth[:, :9].unflatten(1, (3, 3)), smooth[:, 9:]
