@@ -74,7 +74,8 @@ class LightPairs:
         if chance(generator, 0.5):
             source, target, labels, visible = (x.flip(-1) for x in (source, target, labels, visible))
             flow = flow.flip(-1) * flow.new_tensor([-1.0, 1.0])[:, None, None]
-        source = torch.stack([jpeg(sensor(frame, generator), generator) for frame in source])
+        if chance(generator, 0.5):
+            source = torch.stack([jpeg(sensor(frame, generator), generator) for frame in source])
         return Example(source, target, labels, flow, (visible > 0.99).float(), hour, season, reference[0])
 
     def window(self, generator: torch.Generator, size: Sequence[int]) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipelines.perception.segmentation import Segmenter
 from pipelines.training.augment import chance
 from pipelines.training.light_pairs import Example, LightPairs
+from pipelines.training.photo_looks import PhotoLooks
 from pipelines.training.run import EMA, Kit
 from render_refine.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from render_refine.losses import feature_matching, hinge_d, hinge_g, laplacian_l1, masked_l1
@@ -32,7 +33,8 @@ class RestyleTraining:
             colours, then what is carried on, then new things.
         true_labels, no_labels: shares of the examples with the world's labels and with none; the rest have those of
             the bundled segmenter, mistakes and all, since that is what real clips get.
-        by_reference: share of the steps whose style code comes from a picture.
+        by_reference: share of the steps on worlds whose style code comes from a picture.
+        photo_steps: share of the steps on photographs, if there are any.
     """
 
     network: RestylerConfig = field(default_factory=RestylerConfig)
@@ -43,6 +45,7 @@ class RestyleTraining:
     true_labels: float = 0.35
     no_labels: float = 0.1
     by_reference: float = 0.2
+    photo_steps: float = 0.15
     learning_rate_g: float = 4e-4
     learning_rate_d: float = 4e-4
     l1_weight: float = 10.0
@@ -57,8 +60,10 @@ class RestyleRecipe:
 
     name = "restyle"
 
-    def __init__(self, kit: Kit, pairs: LightPairs, segmenter: Segmenter, config: RestyleTraining) -> None:
-        self.kit, self.pairs, self.segmenter, self.config = kit, pairs, segmenter, config
+    def __init__(
+        self, kit: Kit, pairs: LightPairs, photos: PhotoLooks | None, segmenter: Segmenter, config: RestyleTraining
+    ) -> None:
+        self.kit, self.pairs, self.photos, self.segmenter, self.config = kit, pairs, photos, segmenter, config
         last = torch.channels_last
         self.network = Restyler(config.network).to(kit.device).to(memory_format=last)
         self.critic = MultiScaleDiscriminator(config.critic).to(kit.device).to(memory_format=last)
@@ -77,11 +82,15 @@ class RestyleRecipe:
             for group in optimiser.param_groups:
                 # The rate falls to nothing over the last half.
                 group["lr"] = self.full_rates[name] * min(1.0, 2 * (1 - progress), (step + 1) / 200)
-        batch = Example(*(part.to(self.kit.device) for part in self.pairs.batch(config.batch, generator)))
+        photos = self.photos if chance(generator, config.photo_steps) else None
+        drawn = (photos or self.pairs).batch(config.batch, generator)
+        batch = Example(*(part.to(self.kit.device) for part in drawn))
         facts = moment_facts(batch.hour, batch.season)
-        by_reference = chance(generator, config.by_reference)
+        by_reference = photos is not None or chance(generator, config.by_reference)
         with self.kit.autocast():
-            z = self.network.reference_style(batch.reference) if by_reference else self.network.moment(facts)
+            z = self.network.moment(facts)
+            if by_reference:
+                z = torch.where(unasked(batch)[:, None], z, self.network.reference_style(batch.reference))
             labels = self.labels(batch, 0, generator)
             first = self.network(batch.source[:, 0], labels, None, z)
         shown = [(labels, first.rgb, batch.target[:, 0])]
@@ -92,12 +101,12 @@ class RestyleRecipe:
                 labels = self.labels(batch, 1, generator)
                 second = self.network(batch.source[:, 1], labels, known, z)
             shown.append((labels, second.rgb, batch.target[:, 1]))
-            for drawn in (second.rgb, second.drawn):
-                for name, loss in self.nearness(drawn, batch.target[:, 1]).items():
+            for rgb in (second.rgb, second.drawn):
+                for name, loss in self.nearness(rgb, batch.target[:, 1]).items():
                     losses[name] = losses[name] + loss
             losses["steady"] = config.steady_weight * masked_l1(second.maps, known.maps, known.validity)
         scalars: dict[str, Tensor] = {}
-        if progress >= config.critic_from:
+        if progress >= config.critic_from and photos is None:
             scalars["critic"] = self.judge(shown, facts, losses)
         self.kit.descend(self.optimisers["network"], torch.stack(list(losses.values())).sum(), max_norm=10.0)
         return scalars | {name: loss.detach() for name, loss in losses.items()}
@@ -113,9 +122,10 @@ class RestyleRecipe:
         """One-hot labels (B, 18, H, W) of one of the frames: the true ones, the segmenter's, or none."""
         labels = batch.labels[:, frame].clone()
         for k, kind in enumerate(torch.rand(len(labels), generator=generator).tolist()):
+            known = bool((labels[k] != NO_LABEL).any())
             if kind < self.config.no_labels:
                 labels[k] = NO_LABEL
-            elif kind >= self.config.no_labels + self.config.true_labels:
+            elif not known or kind >= self.config.no_labels + self.config.true_labels:
                 labels[k] = self.segmenter.segment(batch.source[k, frame])
         return one_hot(labels).contiguous(memory_format=torch.channels_last)
 
@@ -173,3 +183,8 @@ class RestyleRecipe:
         """The averaged network."""
         network = deepcopy(self.ema["network"].module)
         fuse_spectral_norm(network).save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
+
+
+def unasked(batch: Example) -> Tensor:
+    """(B,) bool: examples whose frames are to stay as they are."""
+    return (batch.source == batch.target).flatten(1).all(dim=1)

@@ -23,7 +23,7 @@ recipes:
   motion     how label maps move, on procedural clips
   views      new views of one photo, on procedural places and, with --photos or --posed, on real ones
   footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
-  restyle    another time of day or season, on procedural places under nine lights each
+  restyle    another time of day or season, on places under nine lights each and, with --photos, on photographs
 
 examples:
   viewsynth train depth --minutes 60
@@ -31,7 +31,7 @@ examples:
   viewsynth train segmenter --minutes 30 --camvid camvid/
   viewsynth train views --minutes 120 --photos photos/ --posed realestate10k/
   viewsynth train footage --minutes 90 --camvid camvid/ -o runs/camvid
-  viewsynth train restyle --minutes 90
+  viewsynth train restyle --minutes 90 --photos photos/
   viewsynth footage labels/ --weights runs/camvid/model
   viewsynth flyover photo.jpg --weights runs/refiner/model
 
@@ -54,7 +54,7 @@ class TrainOptions:
     pairs: Count = 2000
     """how many pairs of frames to render"""
     photos: Path | None = None
-    """folder of photographs with a manifest.csv (columns file, licence), for the refiner and views"""
+    """folder of photographs with a manifest.csv (columns file, licence), for the refiner, views and restyle"""
     places: Path = Path("runs/places")
     """folder for the rendered places, for views"""
     place_count: Count = 1200
@@ -221,16 +221,20 @@ def views(options: TrainOptions):
 
 
 def restyle(options: TrainOptions):
-    """Builder of the restyle recipe."""
+    """Builder of the restyle recipe: rendered places, and what there is of photographs."""
     from pipelines.training.light_pairs import LightPairs
     from pipelines.training.light_set import LightSet
+    from pipelines.training.photo_looks import PhotoLooks
+    from pipelines.training.photo_set import free_photos, split
     from pipelines.training.restyle import RestyleRecipe, RestyleTraining
 
     lights = LightSet(options.lights, options.light_count)
     lights.make()
+    photos = None if options.photos is None else PhotoLooks(split(free_photos(options.photos))[0])
 
     def build(kit: Kit) -> Recipe:
-        return RestyleRecipe(kit, LightPairs(lights), load_segmenter(device=kit.device), RestyleTraining())
+        segmenter = load_segmenter(device=kit.device)
+        return RestyleRecipe(kit, LightPairs(lights), photos, segmenter, RestyleTraining())
 
     return build
 
