@@ -26,6 +26,7 @@ COMMANDS = {
     "views": ("pipelines.views:main", "look at a photograph from nearby places: orbit, dolly, sway and more"),
     "segment": ("pipelines.segment:main", "say what every pixel of a clip or a photo shows"),
     "footage": ("pipelines.footage:main", "paint a segmentation video: label maps in, footage out"),
+    "restyle": ("pipelines.restyle:main", "give a clip another time of day or another season"),
     "evaluate": ("pipelines.evaluate:main", "measure a job beside its baselines"),
     "train": ("pipelines.training.train:main", "make a bundled model again, or train your own"),
 }

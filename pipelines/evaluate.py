@@ -11,6 +11,10 @@ from pipelines.errors import InputError
 JOBS = {
     # name: (module:function, what it measures)
     "footage": ("pipelines.evaluation.footage:main", "labels obeyed, flicker, sharpness, memory on return, speed"),
+    "restyle": (
+        "pipelines.evaluation.restyle:main",
+        "another light against the true one, real nights, edges and flicker of real clips, speed",
+    ),
     "views": (
         "pipelines.evaluation.views:main",
         "true against synthesized views, depth, the photo's own camera, speed",

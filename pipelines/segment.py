@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -20,16 +17,12 @@ from torch import Tensor
 
 from pipelines.cli import parse
 from pipelines.errors import InputError
-from pipelines.media.images import read_image
+from pipelines.media.clips import PICTURE_FPS, open_clip
 from pipelines.media.label_video import open_label_sink
-from pipelines.media.video import PATTERN, numbered_files, open_video, read_rate, read_video_frames
 from pipelines.models import load_segmenter, usable_device
 from pipelines.perception.segmentation import Segments, TransformersSegmenter
 from pipelines.progress import progress
 from vid2vid.classes import CLASSES, NO_LABEL
-
-PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-DEFAULT_FPS = Fraction(24)  # of pictures, which do not say
 
 EXAMPLES = f"""Say what every pixel of a clip shows: a video or a photo in, a label map of the same size per frame out.
 
@@ -43,13 +36,13 @@ examples:
 The labels are what viewsynth footage takes. Their values are places in this list, from 0; 255 is no label:
   {", ".join(CLASSES[:9])},
   {", ".join(CLASSES[9:])}
-A .mkv keeps the rate of the video exactly, and is lossless (FFV1); pictures count as {DEFAULT_FPS} a second."""
+A .mkv keeps the rate of the video exactly, and is lossless (FFV1); pictures count as {PICTURE_FPS} a second."""
 
 
 @dataclass(frozen=True)
 class SegmentOptions:
     clip: tyro.conf.Positional[Path]
-    """a video, a pattern such as in/%06d.png, or one photo"""
+    """a video, a folder of pictures, a pattern such as in/%06d.jpg, or one photo"""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """a pattern such as out/%06d.png, a .mkv, or for a photo a .png"""
     weights: Path | None = None
@@ -69,23 +62,15 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--weights and --model both name a segmenter; give one of them")
     began = time.monotonic()
     device = usable_device(options.device)
-    count, fps = length_and_rate(options.clip)
-    with closing(frames_of(options.clip)) as frames:
-        first = next(frames, None)
-        if first is None:
-            raise InputError(f"{options.clip}: there are no frames in it")
-        height, width = first.shape[-2:]
-        with open_label_sink(options.output, fps, height, width, options.overwrite) as sink:
-            segmenter = chosen_segmenter(options, device)
-            pixels = torch.zeros(256, dtype=torch.int64)
-            labelled = stream(segmenter, same_size(chain([first], frames), options.clip), device)
-            done = 0
-            for labels in progress(labelled, count, "segment"):
-                sink.write(labels)
-                pixels += torch.bincount(labels.flatten(), minlength=256)
-                done += 1
+    clip = open_clip(options.clip)
+    with open_label_sink(options.output, clip.timing.rate, clip.height, clip.width, options.overwrite) as sink:
+        segmenter = chosen_segmenter(options, device)
+        pixels = torch.zeros(256, dtype=torch.int64)
+        for labels in progress(stream(segmenter, clip, device), clip.frames, "segment"):
+            sink.write(labels)
+            pixels += torch.bincount(labels.flatten(), minlength=256)
     seconds = time.monotonic() - began
-    print(f"{options.output}: {done} frames of {height}x{width} in {seconds:.0f} s; {shares(pixels)}")
+    print(f"{options.output}: {clip.frames} frames of {clip.height}x{clip.width} in {seconds:.0f} s; {shares(pixels)}")
 
 
 def stream(segmenter: Segments, frames: Iterable[Tensor], device: torch.device) -> Generator[Tensor, None, None]:
@@ -102,46 +87,6 @@ def chosen_segmenter(options: SegmentOptions, device: torch.device) -> Segments:
     if segmenter.without_class:
         print(f"{options.model}: no label for its classes {', '.join(segmenter.without_class)}")
     return segmenter
-
-
-def frames_of(clip: Path) -> Generator[Tensor, None, None]:
-    """The frames (3, H, W) of a video, a pattern of pictures or a photo, one in memory at a time."""
-    if is_photo(clip):
-        yield read_image(clip)
-    else:
-        yield from read_video_frames(clip)
-
-
-def length_and_rate(clip: Path) -> tuple[int, Fraction]:
-    """How many frames there are, and how many a second."""
-    if is_photo(clip):
-        return 1, DEFAULT_FPS
-    if PATTERN.fullmatch(clip.name):
-        return len(numbered_files(clip)) if clip.parent.is_dir() else 0, DEFAULT_FPS
-    rate = read_rate(clip)
-    with open_video(clip) as container:
-        # Counted, not decoded: what a header says about its length may be missing or wrong.
-        return sum(1 for packet in container.demux(video=0) if packet.size), rate
-
-
-def is_photo(clip: Path) -> bool:
-    """Whether a name is that of one picture."""
-    return clip.suffix.lower() in PHOTOS and PATTERN.fullmatch(clip.name) is None
-
-
-def same_size(frames: Iterable[Tensor], clip: Path) -> Generator[Tensor, None, None]:
-    """Pass frames on.
-
-    Raises:
-        InputError: one is of another size than the first.
-    """
-    size = None
-    for index, frame in enumerate(frames):
-        size = size or frame.shape[-2:]
-        if frame.shape[-2:] != size:
-            found, wanted = ("x".join(map(str, shape)) for shape in (frame.shape[-2:], size))
-            raise InputError(f"{clip}: frame {index} is {found}, the first is {wanted}; wanted one size")
-        yield frame
 
 
 def shares(pixels: Tensor) -> str:

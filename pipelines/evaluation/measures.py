@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import cv2
 import torch
 from torch import Tensor
 
-from pipelines.media.images import to_pixels
 from pipelines.perception.agreement import confusion
 from pipelines.perception.segmentation import Segments
 from render_refine.metrics import laplacian_energy
-from render_refine.warp import backward_warp, occluded
+from render_refine.warp import backward_warp
 from vid2vid.classes import moves
+from vid2vid.optical_flow import optical_flow
 
 
 def flicker(frames: Tensor, flow_back: Tensor, visible: Tensor) -> float:
@@ -79,13 +78,5 @@ def real_motion(frames: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         flow_back (T-1, 2, H, W) from frame t + 1 to t, and visible (T-1, H, W) bool: forward and backward flow agree.
     """
-    estimate = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grey = [cv2.cvtColor(to_pixels(frame), cv2.COLOR_RGB2GRAY) for frame in frames]
-    flows, seen = [], []
-    for before, now in pairwise(grey):
-        pairs = ((now, before), (before, now))
-        found = [estimate.calc(*pair, None) for pair in pairs]  # type: ignore[call-overload]
-        back, forth = (torch.from_numpy(flow).permute(2, 0, 1)[None] for flow in found)
-        flows.append(back[0])
-        seen.append(~occluded(back, forth)[0, 0])
-    return torch.stack(flows), torch.stack(seen)
+    motion = [optical_flow(now, before) for before, now in pairwise(frames)]
+    return torch.stack([flow for flow, _ in motion]), torch.stack([seen for _, seen in motion])

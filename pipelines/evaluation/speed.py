@@ -7,13 +7,14 @@ import inspect
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from pipelines.footage import FootagePipeline
@@ -60,12 +61,7 @@ def speed(
                 sink.write(frame.rgb)
                 pixels.append(to_pixels(frame.rgb))
         seconds, peak = time.perf_counter() - began, resident("VmHWM")
-        began = time.perf_counter()
-        writer = Mp4Writer(Path(folder) / "encoder.mp4", FPS, *size, overwrite=False)
-        for picture in pixels:
-            writer.add(picture)
-        writer.finish()
-        encoder = time.perf_counter() - began
+        encoder = encode(Path(folder) / "encoder.mp4", pixels)
     count = len(pixels)
     parts: dict[str, Callable[..., Any]] = {
         "labels to one-hot": one_hot,
@@ -86,6 +82,17 @@ def speed(
         | {"encoder (its own thread)": 1000 * encoder / count, "from labels to video": 1000 * seconds / count},
         "peak MiB": peak,
     }
+
+
+def encode(path: Path, pixels: Sequence[np.ndarray]) -> float:
+    """Write frames, uint8 (H, W, 3) with even sides, to a new MP4; the seconds that took."""
+    began = time.perf_counter()
+    height, width, _ = pixels[0].shape
+    writer = Mp4Writer(path, FPS, height, width, overwrite=False)
+    for picture in pixels:
+        writer.add(picture)
+    writer.finish()
+    return time.perf_counter() - began
 
 
 def profile(stream: Callable[[], Iterable[Any]], parts: dict[str, Callable[..., Any]]) -> dict[str, float]:
@@ -118,11 +125,16 @@ def growth(pipeline: FootagePipeline, labels: Iterable[Tensor], style: Tensor) -
         labels: (H, W) maps, played again and again.
     """
     shots = (Shot(ids) for ids in islice(cycle(labels), LONG))
-    held = {}
-    for done, _ in enumerate(progress(pipeline.stream(shots, style), LONG, "long run"), start=1):
-        if done in (SETTLED, LONG):  # before the stream ends and lets go of what it holds
-            held[done] = resident()
-    early, late = held[SETTLED], held[LONG]
+    return held(pipeline.stream(shots, style))
+
+
+def held(stream: Iterable[Any]) -> dict[str, float]:
+    """Resident memory (MiB) after the first of ``LONG`` frames and at their end, before the stream lets go of it."""
+    found = {}
+    for done, _ in enumerate(progress(stream, LONG, "long run"), start=1):
+        if done in (SETTLED, LONG):
+            found[done] = resident()
+    early, late = found[SETTLED], found[LONG]
     return {"frames": LONG, "MiB early": early, "MiB at the end": late, "MiB more": late - early}
 
 

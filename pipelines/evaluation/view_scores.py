@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.evaluation.takes import Rows, mean
-from pipelines.evaluation.view_methods import METHODS, Pair
+from pipelines.evaluation.view_methods import Pair
 from render_refine.metrics import psnr, sliced_wasserstein, ssim
 from synsin.model import FARTHEST
 
@@ -50,10 +50,10 @@ def scarce(mask: Tensor | None) -> bool:
 
 def summary(judged: Sequence[Judged], textures: bool = True) -> Rows:
     """Means over pairs by method, and with ``textures`` the sliced Wasserstein distance of all pictures together."""
-    rows = {method: means([j.rows[method] for j in judged]) for method in METHODS}
+    rows = {method: means([j.rows[method] for j in judged]) for method in judged[0].pictures}
     if textures:
         truth = torch.stack([j.pair.target for j in judged])
-        for method in METHODS:
+        for method in rows:
             found = torch.stack([j.pictures[method] for j in judged]).float() / 255
             rows[method]["SWD"] = sliced_wasserstein(found, truth, torch.Generator().manual_seed(0))["mean"]
     return rows

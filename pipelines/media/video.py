@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pipelines.errors import InputError
 from pipelines.media.images import read_image, to_pixels, write_png
-from pipelines.media.sequences import numbered_files
+from pipelines.media.sequences import NUMBER, complete_files, numbered_files
 
 # A sequence's file name holds one printf number: %d, %04d, %06d.
 PATTERN = re.compile(r"(?P<head>[^%]*)%(?:0(?P<digits>\d))?d(?P<tail>[^%]*\.png)", re.IGNORECASE)
@@ -161,6 +161,10 @@ class Mp4Writer:
         self.count = 0
 
     def add(self, pixels: np.ndarray) -> None:
+        self.encode(pixels, self.count, 1, 1 / self.stream.codec_context.framerate)
+
+    def encode(self, pixels: np.ndarray, pts: int, duration: int, time_base: Fraction) -> None:
+        """Append a frame that is shown from ``pts`` on for ``duration``, both in ``time_base`` seconds."""
         rgb = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame = rgb.reformat(
             format="yuv420p",
@@ -170,7 +174,7 @@ class Mp4Writer:
             interpolation=EXACT,
             threads=1,
         )
-        frame.pts, frame.time_base = self.count, 1 / self.stream.codec_context.framerate
+        frame.pts, frame.duration, frame.time_base = pts, duration, time_base
         self.count += 1
         with writing(self.path):
             self.container.mux(self.stream.encode(frame))
@@ -285,22 +289,29 @@ def read_rate(path: Path | str) -> Fraction:
 def read_video_frames(path: Path | str) -> Iterator[Tensor]:
     """The frames (3, H, W), float32 sRGB in [0, 1], of a video file or a pattern such as ``out/%06d.png``.
 
-    One frame is in memory at a time. Untagged video counts as BT.709.
+    One frame is in memory at a time, upright. Untagged video counts as BT.709.
+
+    Raises:
+        InputError: missing, a gap in the numbers, without a picture, or damaged.
+    """
+    path = Path(path)
+    if NUMBER.search(path.name):
+        yield from map(read_image, complete_files(path))
+        return
+    yield from map(frame_to_tensor, decoded_frames(path))
+
+
+def decoded_frames(path: Path) -> Iterator[av.VideoFrame]:
+    """The frames of a video file as they are stored.
 
     Raises:
         InputError: missing, without a picture, or damaged.
     """
-    path = Path(path)
-    if PATTERN.fullmatch(path.name):
-        files = numbered_files(path)
-        if not files:
-            raise InputError(f"{path}: no such files")
-        yield from (read_image(file) for file in files.values())
-        return
     with open_video(path) as container:
+        # A frame per thread; slices of one frame in several threads would lose the marks of damage.
+        container.streams.video[0].thread_type = "FRAME"
         try:
-            for frame in container.decode(video=0):
-                yield frame_to_tensor(frame)
+            yield from container.decode(video=0)
         except av.error.FFmpegError as error:
             raise InputError(f"{path}: the video is damaged or cut short ({error.strerror})") from None
 
@@ -320,10 +331,12 @@ def open_video(path: Path) -> av.container.InputContainer:
 
 
 def frame_to_tensor(frame: av.VideoFrame) -> Tensor:
-    """A decoded frame as (3, H, W) float32 sRGB, with the matrix and range that its tags state."""
+    """A decoded frame as (3, H, W) float32 sRGB, with the matrix and range that its tags state, turned upright."""
     # FFmpeg's code 2 is "unspecified"; 0 is RGB, where no matrix applies.
     source = frame.colorspace if frame.colorspace not in (0, 2) else Colorspace.ITU709
     rgb = frame.reformat(
         format="rgb24", src_colorspace=source, dst_color_range=ColorRange.JPEG, interpolation=EXACT, threads=1
     )
-    return torch.from_numpy(rgb.to_ndarray().transpose(2, 0, 1).copy()).float().div_(255)
+    # A phone held upright stores its pictures on their side; the angle is counter-clockwise.
+    pixels = np.rot90(rgb.to_ndarray(), round(frame.rotation / 90))
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(255)
