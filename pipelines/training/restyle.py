@@ -31,7 +31,7 @@ class RestyleTraining:
     Attributes:
         second_from, critic_from: parts of the budget after which the second frame and the critic join in: first the
             colours, then what is carried on, then new things.
-        critic_every: steps from one with the critic to the next; it costs as much as the rest.
+        second_share, critic_share: of the steps from then on that have them; each costs as much as the rest.
         true_labels, no_labels: shares of the examples with the world's labels and with none; the rest have those of
             the bundled segmenter, mistakes and all, since that is what real clips get.
         by_reference: share of the steps on worlds whose style code comes from a picture.
@@ -43,7 +43,8 @@ class RestyleTraining:
     batch: int = 4
     second_from: float = 0.3
     critic_from: float = 0.45
-    critic_every: int = 2
+    second_share: float = 0.4
+    critic_share: float = 0.5
     true_labels: float = 0.35
     no_labels: float = 0.1
     by_reference: float = 0.2
@@ -97,7 +98,7 @@ class RestyleRecipe:
             first = self.network(batch.source[:, 0], labels, None, z)
         shown = [(labels, first.rgb, batch.target[:, 0])]
         losses = self.nearness(first.rgb, batch.target[:, 0])
-        if progress >= config.second_from:
+        if progress >= config.second_from and chance(generator, config.second_share):
             known = self.known(batch, first, generator)
             with self.kit.autocast():
                 labels = self.labels(batch, 1, generator)
@@ -108,7 +109,7 @@ class RestyleRecipe:
                     losses[name] = losses[name] + loss
             losses["steady"] = config.steady_weight * masked_l1(second.maps, known.maps, known.validity)
         scalars: dict[str, Tensor] = {}
-        if progress >= config.critic_from and photos is None and step % config.critic_every == 0:
+        if progress >= config.critic_from and photos is None and chance(generator, config.critic_share):
             scalars["critic"] = self.judge(shown, facts, losses)
         self.kit.descend(self.optimisers["network"], torch.stack(list(losses.values())).sum(), max_norm=10.0)
         return scalars | {name: loss.detach() for name, loss in losses.items()}
