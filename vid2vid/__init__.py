@@ -1,1 +1,1 @@
-"""Labels to footage: a generator that paints a segmentation video frame by frame and remembers what it painted."""
+"""Labels to footage, frame by frame, remembering what was painted; and clips to the same shot in another light."""

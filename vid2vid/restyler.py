@@ -51,6 +51,8 @@ class RestylerConfig:
             hidden=32,
             style_dim=32,
             style_grid=(1, 1),
+            # Statistics of the frame itself would let one thing in it change all others, and grow bright spots.
+            norm="batch",
             upscale=2,
             style_modulation=True,
         )
