@@ -10,6 +10,10 @@ from pipelines.errors import InputError
 
 JOBS = {
     # name: (module:function, what it measures)
+    "flyover": (
+        "pipelines.evaluation.flyover:main",
+        "true frames of held-out worlds, drift of long flights, memory on return, speed",
+    ),
     "footage": ("pipelines.evaluation.footage:main", "labels obeyed, flicker, sharpness, memory on return, speed"),
     "restyle": (
         "pipelines.evaluation.restyle:main",

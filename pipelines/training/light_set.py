@@ -103,7 +103,8 @@ Relight = Callable[[float, float], Callable[[Camera, int], Frame]]
 
 
 def _street(generator: torch.Generator, height: int, width: int) -> tuple[Relight, list[Camera]]:
-    street = replace(Street.random(generator), frost=1.0)  # snow in every winter: who asks for winter wants it
+    # Snow in every winter, and most windows lit by night: who asks for these wants to see them.
+    street = replace(Street.random(generator), frost=1.0, awake=0.9)
 
     def relight(hour: float, season: float) -> Callable[[Camera, int], Frame]:
         lit = replace(street, sky=Sky.of(light_at(street.sky.light, hour, season), street.sky.noise))

@@ -36,6 +36,7 @@ class Street:
     Attributes:
         floor: road, pavements and markings; solids: what stands and moves, at time 0; lamps: (L, 3) street lamps.
         sky: light and air; frost: how easily snow lies, [0, 1]; skyline: usual height of the houses in metres.
+        awake: share of the windows that are lit in the evening; before 5 and after 23 it is 0.3 less.
     """
 
     floor: Floor
@@ -44,6 +45,7 @@ class Street:
     sky: Sky
     frost: float
     skyline: float
+    awake: float = 0.5
 
     @staticmethod
     def random(generator: torch.Generator, device: str = "cpu") -> Street:
@@ -81,7 +83,7 @@ class Street:
         night = min(1.0, max(0.0, (3.0 - degrees) / 6))
         late = 0.0 if 5 < light.hour < 23 else 0.3
         snow = self.frost * bell(light.season, 0.0, 0.8) if self.frost > 0.45 else 0.0
-        return Mood(light.season, snow, night, 0.5 - late)
+        return Mood(light.season, snow, night, self.awake - late)
 
     def random_camera(self, generator: torch.Generator, height: int, width: int) -> Camera:
         """A driver's or pedestrian's view along the street, at times a raised one or one across a junction."""
