@@ -16,7 +16,6 @@ from typing import Annotated
 import torch
 import tyro
 from torch import Tensor
-from torch.nn import functional as F
 
 from pipelines.cli import parse
 from pipelines.errors import InputError
@@ -29,7 +28,7 @@ from pipelines.models import load_restyler, load_segmenter, usable_device
 from pipelines.options import Rate, value
 from pipelines.perception.segmentation import Segmenter
 from pipelines.progress import progress
-from render_refine.working_size import working_size
+from render_refine.working_size import reduced
 from vid2vid.classes import NO_LABEL
 from vid2vid.label_sets import VOID
 from vid2vid.restyle import Source, restyle
@@ -146,7 +145,7 @@ class RestylePipeline:
             parts = [[nan if part is None else float(part)] for part in (hour, season)]
             return self.restyler.moment_style(*torch.tensor(parts, device=self.device))
         image = reference if isinstance(reference, Tensor) else read_image(reference)
-        return self.restyler.reference_style(reduced(image.to(self.device), self.restyler.config.side)[None])
+        return self.restyler.reference_style(reduced(image[None].to(self.device), self.restyler.config.side))
 
     def stream(
         self,
@@ -178,14 +177,7 @@ class RestylePipeline:
         """What a frame (3, H, W) shows, (h, w) at the segmenter's working size; nothing where nothing will change."""
         if look.strength == 0:
             return torch.full((1, 1), NO_LABEL)
-        return self.segmenter.segment(reduced(frame.to(self.device), self.segmenter.config.side))
-
-
-def reduced(rgb: Tensor, side: int) -> Tensor:
-    """A picture (3, H, W) at the working size for ``side``."""
-    height, width = rgb.shape[-2:]
-    small = F.interpolate(rgb[None], working_size(height, width, side), mode="bilinear", antialias=True)
-    return small[0].clamp(0, 1)
+        return self.segmenter.segment(reduced(frame[None].to(self.device), self.segmenter.config.side)[0])
 
 
 def check_wishes(options: RestyleOptions) -> None:

@@ -78,6 +78,7 @@ class SpadeConfig:
         upscale: the finest level works on a grid that is this many times coarser than the output; its features
             are enlarged bilinearly and sharpened by two plain convolutions. (Sub-pixel convolution is no faster,
             and leaves a fine grid in the picture.)
+        enlarge: how features go up a level; "nearest" as published, "bilinear" leaves no squares in flat skies.
         style_modulation: the style code also scales and shifts every channel of every norm, after the conditions.
     """
 
@@ -92,6 +93,7 @@ class SpadeConfig:
     resize: Literal["area", "nearest"] = "area"
     middle_blocks: int = 1
     upscale: int = 1
+    enlarge: Literal["nearest", "bilinear"] = "nearest"
     style_modulation: bool = False
 
     def __post_init__(self) -> None:
@@ -202,7 +204,7 @@ class SpadeResBlock(nn.Module):
 class SpadeGenerator(Pretrained):
     """Condition images (and a style code) to an image of the same size.
 
-    Residual blocks, and between levels the grid doubles by nearest neighbour. Any height and
+    Residual blocks, and between levels the grid doubles. Any height and
     width work: conditions are padded by replication to a multiple of upscale * 2^(levels - 1), the output is cropped.
     The coarsest grid follows the input size. Its features are a convolution of the conditions or, with a
     style code z, a linear map of z to ``config.style_grid`` (as in the papers), resized bilinearly to the
@@ -263,7 +265,7 @@ class SpadeGenerator(Pretrained):
         at = 0
         for block, level in zip(self.blocks, self.level_of_block, strict=True):
             if level > at:
-                x, at = F.interpolate(x, scale_factor=2, mode="nearest"), level
+                x, at = F.interpolate(x, scale_factor=2, mode=self.config.enlarge), level
             x = block(x, levels[level], z)
         x = F.leaky_relu(x, 0.2)
         if self.conv_up is not None:

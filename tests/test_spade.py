@@ -159,6 +159,19 @@ def test_a_changed_corner_of_the_condition_acts_locally() -> None:
 
 
 @torch.no_grad()
+def test_features_enlarged_bilinearly_leave_no_squares() -> None:
+    """Over a flat condition the picture varies at its border alone, in squares of the coarse grid or smoothly."""
+    condition, z = torch.full((1, 3, 64, 64), 0.5), images(1, 5)
+    jumps = {}
+    for enlarge in ("nearest", "bilinear"):
+        torch.manual_seed(0)
+        settings = {"widths": (8, 8, 8, 8), "style_dim": 5, "norm": "batch", "enlarge": enlarge}
+        out = SpadeGenerator(small(**settings)).eval()(condition, z=z)[..., 4:-4, 4:-4]
+        jumps[enlarge] = out.diff(dim=-1).abs().amax() / out.std()
+    assert jumps["bilinear"] < 0.6 * jumps["nearest"]
+
+
+@torch.no_grad()
 def test_pyramid_averages_or_keeps_labels_hard() -> None:
     labels = (images(1, 3, 8, 12) > 0).float()
     soft = SpadeGenerator(small()).pyramid([labels])

@@ -8,7 +8,7 @@ lift     -> the change is carried over to the full frame, whose detail survives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from render_refine.precision import autocast
 from render_refine.warp import backward_warp
-from render_refine.working_size import working_size
+from render_refine.working_size import reduced
 from vid2vid.generator import one_hot
 from vid2vid.local_colour import lift
 from vid2vid.optical_flow import optical_flow, trust
@@ -63,12 +63,11 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
             continue
         device = source.style.device
         full = source.rgb[None].to(device)
-        size = working_size(full.shape[-2], full.shape[-1], restyler.config.side)
-        small = F.interpolate(full, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+        small = reduced(full, restyler.config.side)
         known = None if last is None or not temporal else follow(small, *last)
         if known is not None and float(known.validity.mean()) < CUT:
             known = None
-        labels = one_hot(_at_size(source.labels, size)[None].to(device))
+        labels = one_hot(_at_size(source.labels, small.shape[-2:])[None].to(device))
         with autocast(device):
             restyled = restyler(small, labels.contiguous(memory_format=torch.channels_last), known, source.style)
         last = (small, restyled)
@@ -94,6 +93,6 @@ def carried(frame: Tensor, before: Tensor, restyled: Restyled, flow: Tensor, vis
     return Known(moved[:, :3], moved[:, 3:], trust(frame, before, flow, visible))
 
 
-def _at_size(labels: Tensor, size: tuple[int, int]) -> Tensor:
+def _at_size(labels: Tensor, size: Sequence[int]) -> Tensor:
     ids = labels[None, None].to(torch.uint8)
-    return F.interpolate(ids, size=size, mode="nearest-exact")[0, 0].long()
+    return F.interpolate(ids, size=tuple(size), mode="nearest-exact")[0, 0].long()

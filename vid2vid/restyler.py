@@ -53,6 +53,7 @@ class RestylerConfig:
             style_grid=(1, 1),
             # Statistics of the frame itself would let one thing in it change all others, and grow bright spots.
             norm="batch",
+            enlarge="bilinear",
             upscale=2,
             style_modulation=True,
         )

@@ -17,7 +17,7 @@ from pipelines.errors import InputError
 from render_refine.precision import autocast
 from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet, UNetConfig
-from render_refine.working_size import working_size
+from render_refine.working_size import reduced
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.label_sets import BUILT_IN, built_in, class_number
 
@@ -73,7 +73,7 @@ class Segmenter(Pretrained):
     def segment(self, rgb: Tensor) -> Tensor:
         """rgb (3, H, W) sRGB in [0, 1], of any size, to labels (H, W) int64, ids of ``CLASSES``."""
         height, width = rgb.shape[-2:]
-        small = F.interpolate(rgb[None], working_size(height, width, self.config.side), mode="bilinear", antialias=True)
+        small = reduced(rgb[None], self.config.side)
         with autocast(rgb.device):
             logits = self(small.contiguous(memory_format=torch.channels_last)).float()
         logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
