@@ -100,7 +100,10 @@ def test_what_is_known_is_blended_in_where_it_is_valid(restyler):
 def maps_before_blending(restyler, frame, labels, known, z):
     """The maps before blending, from a second look with nothing to blend but the same condition."""
     seen = torch.cat([(known.rgb * 2 - 1) * known.validity, known.validity], dim=1)
-    out = restyler.spade(torch.cat([labels, frame * 2 - 1], dim=1), seen, z=z)[:, :12]
+    conditions = (
+        torch.nn.functional.pad(c, (8,) * 4, "replicate") for c in (torch.cat([labels, frame * 2 - 1], 1), seen)
+    )
+    out = restyler.spade(*conditions, z=z)[:, :12, 8:-8, 8:-8]
     return out + torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]).view(1, 12, 1, 1)
 
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator
@@ -28,6 +29,7 @@ MAP_CHANNELS = 12  # 3x3 matrix and offset
 BLEND_BIAS = 1.0  # what is known from the frame before is kept unless the network objects
 # Slopes and places of steps in the height of the sun: full day, low sun, sunset, dusk, nightfall, night.
 STEPS = ((3.0, -0.5), (8.0, -0.2), (16.0, 0.0), (16.0, 0.1), (12.0, 0.25), (6.0, 0.5))
+MARGIN = 8  # pixels by which the frame goes on for the network, whose zero padding would draw lines along the border
 FACTS = 15  # numbers that describe a moment, see ``moment_facts``
 
 
@@ -125,7 +127,8 @@ class Restyler(Pretrained):
         before = None
         if known is not None:
             before = torch.cat([(known.rgb * 2 - 1) * known.validity, known.validity], dim=1)
-        out = self.spade(torch.cat([labels, frame * 2 - 1], dim=1), before, z=z).float()
+        out = self.spade(beyond(torch.cat([labels, frame * 2 - 1], dim=1)), beyond(before), z=z).float()
+        out = out[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
         identity = torch.eye(3, 4, device=out.device).T.reshape(1, MAP_CHANNELS, 1, 1)
         maps = out[:, :MAP_CHANNELS] + identity
         drawn = coloured(maps, frame)
@@ -142,6 +145,11 @@ class Restyler(Pretrained):
     def reference_style(self, image: Tensor) -> Tensor:
         """Style codes (B, D) of pictures (B, 3, H, W) in [0, 1], about ``config.side`` pixels high."""
         return self.reference_head(self.reference(image * 2 - 1).mean(dim=(2, 3)))
+
+
+def beyond(condition: Tensor | None) -> Tensor | None:
+    """A condition (B, C, h, w) that goes on for ``MARGIN`` pixels beyond the border."""
+    return condition if condition is None else F.pad(condition, (MARGIN,) * 4, mode="replicate")
 
 
 def coloured(maps: Tensor, frame: Tensor) -> Tensor:
