@@ -11,11 +11,13 @@ import torch
 from pipelines.flyover import DEMO
 from pipelines.media.images import read_image
 from pipelines.worlds import World, flow_between
-from pipelines.worlds.light import sun_angles
+from pipelines.worlds.light import Light, sun_angles
 from pipelines.worlds.march import cast, first_reaching
 from pipelines.worlds.noise import Torus, blur, hashed, octave, slopes
+from pipelines.worlds.shading import detail_noise
 from pipelines.worlds.shadow import sun_shadow
 from pipelines.worlds.sheet import demo_view, world_sheet
+from pipelines.worlds.sky import Sky
 from render_refine.camera import Camera, pose_from
 from render_refine.metrics import psnr
 from vid2vid.classes import CLASSES
@@ -282,3 +284,17 @@ def test_the_shipped_demo_is_a_world():
     shipped = read_image(DEMO)
     # Another processor may round a few pixels at a silhouette otherwise.
     assert psnr(demo_view(), shipped) > 40
+
+
+def test_stars_come_out_at_night_and_give_the_same_light_at_any_size():
+    light = replace(Light.random(torch.Generator().manual_seed(2)), overcast=0.0, latitude=48.0, season=2.0)
+    noise = detail_noise(torch.Generator().manual_seed(0), "cpu")
+    right, up = torch.meshgrid(torch.linspace(-0.2, 0.2, 400), torch.linspace(0.4, 0.7, 400), indexing="xy")
+    rays = torch.stack([right, -up, torch.ones_like(up)]).flatten(1)
+    rays = rays / rays.norm(dim=0)
+    dark = torch.zeros_like(rays)
+    day, night = (Sky.of(replace(light, hour=hour), noise) for hour in (12.0, 0.0))
+    assert day.with_stars(dark, rays, -rays[1], 0.001).max() == 0
+    fine, coarse = (night.with_stars(dark, rays, -rays[1], spread) for spread in (0.003, 0.006))
+    assert fine.max() > 0.005 and fine.median() < 1e-4  # few, and bright
+    assert 0.8 < float(coarse.mean() / fine.mean()) < 1.25

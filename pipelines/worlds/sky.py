@@ -20,7 +20,8 @@ RAYLEIGH = (0.041, 0.097, 0.235)
 MIE_ANISOTROPY = 0.76
 CLOUD_HEIGHT, CLOUD_THICKNESS, CLOUD_SLABS, CLOUD_PERIOD = 1500.0, 700.0, 6, 27e3
 CIRRUS_HEIGHT = 7000.0
-STAR_CELL, STAR_SHARE, STAR_RADIANCE = 0.025, 0.2, 0.03  # radians a side; of the cells; of the brightest
+STAR_CELL, STAR_SHARE = 0.025, 0.2  # radians a side, and the share of the cells that have a star
+STAR_SIZE, STAR_RADIANCE = 0.0022, 0.03  # radians, and that of the brightest
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,12 @@ class Sky:
         # A star keeps clear of its cell's border, beyond which nothing is looked for.
         away_up = height - (row + 0.3 + 0.4 * down) * STAR_CELL
         away_right = azimuth * ring - (column + 0.3 + 0.4 * right) * STAR_CELL
-        size = 0.6 * spread + 0.0004
+        size = 0.6 * torch.as_tensor(spread) + 0.0004
         shape = torch.exp(-(away_up.square() + away_right.square()) / size**2)
         brightness = (1 - dice / STAR_SHARE).clamp_min(0) ** 2 * smoothstep(0.0, 0.25, up)
-        return colour + STAR_RADIANCE * dark * brightness * shape
+        # A pixel that covers more sky than a star needs shows less of it.
+        thinned = (STAR_SIZE / size).clamp_max(1.0) ** 2
+        return colour + STAR_RADIANCE * dark * thinned * brightness * shape
 
     def with_cirrus(self, colour: Tensor, rays: Tensor, up: Tensor, cosine: Tensor) -> Tensor:
         distance = CIRRUS_HEIGHT / (up + 0.06).clamp_min(0.02)
