@@ -6,19 +6,18 @@ Item k is drawn from ``HELD_OUT_SEED`` + k alone. The way does not depend on any
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from infinite_view.autopilot import SIGHT, Autopilot
 from infinite_view.flight import KEYFRAME_EVERY
 from infinite_view.scene import Scene
 from pipelines.evaluation.takes import levels
-from pipelines.training.rendering import render_all
+from pipelines.training.rendering import render_all, save_item
 from pipelines.training.world_set import HELD_OUT_SEED
 from pipelines.worlds import World
 from render_refine.camera import Camera, rigid_inverse
@@ -103,10 +102,7 @@ class TrueFlights:
             "K": item.cameras[0].K,
             "cam_from_world": torch.stack([camera.cam_from_world for camera in item.cameras]),
         }
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
-        os.replace(partial, path)
+        save_item(self.path(index), tensors)
 
     def __getitem__(self, index: int) -> TrueFlight:
         tensors = load_file(self.path(index))

@@ -6,16 +6,15 @@ are streets, odd ones landscapes. Held-out clips are those of ``HELD_OUT_SEED``.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.training.clip_paths import STEP, landscape_path, street_path
-from pipelines.training.rendering import render_all
+from pipelines.training.rendering import render_all, save_item
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Street, World, flow_between
 from render_refine.camera import Camera
@@ -149,8 +148,6 @@ class ClipSet:
 
     def _make_one(self, index: int) -> None:
         clip = render_clip(self.seed, index, self.frames, self.height, self.width)
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
         tensors = {
             "rgb": (clip.rgb * 255).round().to(torch.uint8),
             "labels": clip.labels.to(torch.uint8),
@@ -161,8 +158,7 @@ class ClipSet:
         }
         if len(clip.motions) > 1:
             tensors["moving"] = clip.moving.to(torch.uint8 if len(clip.motions) <= 256 else torch.int16)
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
-        os.replace(partial, path)
+        save_item(self.path(index), tensors)
 
     def __getitem__(self, index: int) -> Clip:
         tensors = load_file(self.path(index))

@@ -7,18 +7,17 @@ are streets, odd ones landscapes. Held-out items are those of ``HELD_OUT_SEED``.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.training.clip_paths import STEP, landscape_path, street_path
 from pipelines.training.clip_set import visible_between
-from pipelines.training.rendering import render_all
+from pipelines.training.rendering import render_all, save_item
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Light, Street, World, flow_between
 from pipelines.worlds.sky import Sky
@@ -148,8 +147,6 @@ class LightSet:
 
     def _make_one(self, index: int) -> None:
         lights = render_lights(self.seed, index, self.height, self.width)
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
         tensors = {
             "rgb": (lights.rgb * 255).round().to(torch.uint8),
             "labels": lights.labels.to(torch.uint8),
@@ -158,8 +155,7 @@ class LightSet:
             "flow": lights.flow.to(torch.float16),
             "visible": lights.visible,
         }
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
-        os.replace(partial, path)
+        save_item(self.path(index), tensors)
 
     def __getitem__(self, index: int) -> Lights:
         tensors = load_file(self.path(index))

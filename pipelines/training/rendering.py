@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
 from pipelines.progress import Meter
+
+
+def save_item(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write one item of a set; the file appears whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    os.replace(partial, path)
 
 
 def render_all(

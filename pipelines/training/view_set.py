@@ -7,16 +7,15 @@ take turns: street, landscape, interior. Held-out items are those of ``HELD_OUT_
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.training.rendering import render_all
+from pipelines.training.rendering import render_all, save_item
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Interior, Street, World
 from render_refine.camera import Camera, pose_from
@@ -133,10 +132,7 @@ class ViewSet:
             "K": torch.stack([c.K for c in views.cameras]),
             "cam_from_world": torch.stack([c.cam_from_world for c in views.cameras]),
         }
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
-        save_file({name: t.contiguous() for name, t in tensors.items()}, partial)
-        os.replace(partial, path)
+        save_item(self.path(index), tensors)
 
     def __getitem__(self, index: int) -> Views:
         tensors = load_file(self.path(index))

@@ -6,16 +6,15 @@ and is the same on every machine. Held-out worlds are those from `HELD_OUT_SEED`
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from infinite_view.virtual_views import random_away
-from pipelines.training.rendering import render_all
+from pipelines.training.rendering import render_all, save_item
 from pipelines.worlds import Frame, World
 from render_refine.camera import Camera
 
@@ -76,10 +75,8 @@ class WorldSet:
             tensors[f"{name}.labels"] = frame.labels.to(torch.uint8)
             cameras[f"{name}.K"] = frame.camera.K.tolist()
             cameras[f"{name}.cam_from_world"] = frame.camera.cam_from_world.tolist()
-        path = self.path(index)
-        partial = path.with_suffix(".partial")
-        save_file(tensors | {k: torch.tensor(v, dtype=torch.float64) for k, v in cameras.items()}, partial)
-        os.replace(partial, path)
+        exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in cameras.items()}
+        save_item(self.path(index), tensors | exact)
 
     def __getitem__(self, index: int) -> Pair:
         tensors = load_file(self.path(index))
