@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from render_refine.spade import SpadeConfig
 from vid2vid.classes import CLASSES
 from vid2vid.optical_flow import optical_flow, trust
-from vid2vid.restyle import Source, carried, restyle
-from vid2vid.restyler import FACTS, Known, Restyler, RestylerConfig, coloured, moment_facts
+from vid2vid.restyle import Source, carried, relit, restyle
+from vid2vid.restyler import FACTS, Known, Restyled, Restyler, RestylerConfig, coloured, moment_facts
 
 SMALL = RestylerConfig(
     SpadeConfig((len(CLASSES) + 3, 4), 13, (8, 8, 8), 8, style_dim=6, style_grid=(1, 1), style_modulation=True),
@@ -146,6 +146,41 @@ def test_what_became_of_a_frame_moves_with_it(restyler):
     inner = (..., slice(0, 45))
     torch.testing.assert_close(known.maps[inner], became.maps[..., 2:47])
     assert known.validity[inner].min() > 0.99 and known.validity[..., -1].max() == 0
+
+
+def test_what_is_known_takes_the_new_light_and_keeps_its_detail():
+    """The light of the moment is 0.2 lower everywhere; what is known has texture of its own, and ends in the middle."""
+    frame, rgb = picture(64, 96), torch.rand(1, 3, 64, 96)
+    identity = torch.eye(3, 4).T.reshape(1, 12, 1, 1)
+    texture = 0.05 * (torch.arange(96) % 2 * 2 - 1).float().expand(1, 12, 64, 96)
+    validity = torch.ones(1, 1, 64, 96)
+    validity[..., 48:] = 0
+    anew = Restyled(rgb, (identity - 0.2).expand(1, 12, 64, 96), rgb)
+    known = relit(frame, Known(rgb, identity + texture, validity), anew)
+    torch.testing.assert_close(known.maps[..., :48], (anew.maps + texture)[..., :48])
+    torch.testing.assert_close(known.rgb, coloured(known.maps, frame))
+    assert torch.equal(known.validity, validity)
+
+
+class Dimmer:
+    """In the restyler's place: multiplies by the style, and keeps nine tenths of what is known."""
+
+    config = RestylerConfig(side=72)
+
+    def __call__(self, frame, labels, known, z):
+        maps = z * torch.eye(3, 4).T.reshape(1, 12, 1, 1).expand(1, 12, *frame.shape[-2:])
+        if known is not None:
+            maps = torch.lerp(maps, known.maps, 0.9 * known.validity)
+        return Restyled(coloured(maps, frame), maps, frame)
+
+
+def test_a_pan_under_a_changing_light_shows_no_border():
+    """What comes into view is drawn in the light of the moment: what was in view before must not lag behind."""
+    wide = picture(72, 200, 4)[0]
+    labels = torch.full((20, 30), CLASSES.index("building"))
+    sources = [Source(wide[:, :, 4 * k : 4 * k + 96], labels, torch.full((1, 1), 1 - 0.2 * k)) for k in range(4)]
+    for source, shown in zip(sources, restyle(Dimmer(), sources), strict=True):
+        assert (shown - source.style[0] * source.rgb).abs().max() < 0.02
 
 
 def clip(restyler, frames=3, strength=1.0, hour=20.0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from pipelines.worlds import World, flow_between
 from pipelines.worlds.light import Light, sun_angles
 from pipelines.worlds.march import cast, first_reaching
 from pipelines.worlds.noise import Torus, blur, hashed, octave, slopes
-from pipelines.worlds.shading import detail_noise
+from pipelines.worlds.shading import detail_noise, tree_colour
 from pipelines.worlds.shadow import sun_shadow
 from pipelines.worlds.sheet import demo_view, world_sheet
 from pipelines.worlds.sky import Sky
@@ -298,3 +299,19 @@ def test_stars_come_out_at_night_and_give_the_same_light_at_any_size():
     fine, coarse = (night.with_stars(dark, rays, -rays[1], spread) for spread in (0.003, 0.006))
     assert fine.max() > 0.005 and fine.median() < 1e-4  # few, and bright
     assert 0.8 < float(coarse.mean() / fine.mean()) < 1.25
+
+
+def test_larches_turn_in_autumn_and_are_like_other_conifers_in_summer(worlds: list[World]):
+    count = 50
+    noise = torch.rand(2, count, generator=generator(0))
+    deep = SimpleNamespace(tree_id=noise[0], forest=torch.full((count,), 2.0), crown=noise[1])
+    conifers, larches = (replace(worlds[0].palette, larches=share) for share in (0.0, 1.0))
+
+    def trees(palette, autumn):
+        return tree_colour(palette, deep, 0.0, autumn, 0.0, torch.zeros(count), torch.zeros(count))
+
+    assert torch.equal(trees(larches, 0.0), trees(conifers, 0.0))
+    red, green, _ = trees(conifers, 1.0)
+    assert (red < green).all()
+    red, green, _ = trees(larches, 1.0)
+    assert (red > 1.3 * green).all()

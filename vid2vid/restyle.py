@@ -21,9 +21,10 @@ from render_refine.working_size import reduced
 from vid2vid.generator import one_hot
 from vid2vid.local_colour import lift
 from vid2vid.optical_flow import optical_flow, trust
-from vid2vid.restyler import Known, Restyled, Restyler
+from vid2vid.restyler import Known, Restyled, Restyler, coloured
 
 CUT = 0.05  # share of a frame that must be found in the one before, or else a new shot begins
+BROAD = 16  # pixels of the working size over which light counts as one
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,7 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
         (3, H, W) sRGB in [0, 1] per frame, on the device of the style.
     """
     last: tuple[Tensor, Restyled] | None = None
+    style: Tensor | None = None
     for source in sources:
         if source.strength == 0:
             last = None
@@ -68,9 +70,12 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
         if known is not None and float(known.validity.mean()) < CUT:
             known = None
         labels = one_hot(_at_size(source.labels, small.shape[-2:])[None].to(device))
+        labels = labels.contiguous(memory_format=torch.channels_last)
         with autocast(device):
-            restyled = restyler(small, labels.contiguous(memory_format=torch.channels_last), known, source.style)
-        last = (small, restyled)
+            if known is not None and style is not None and not torch.equal(source.style, style):
+                known = relit(small, known, restyler(small, labels, None, source.style))
+            restyled = restyler(small, labels, known, source.style)
+        last, style = (small, restyled), source.style
         lifted = lift(full, small, restyled.rgb).clamp(0, 1)
         yield torch.lerp(full, lifted, source.strength)[0]
 
@@ -91,6 +96,26 @@ def carried(frame: Tensor, before: Tensor, restyled: Restyled, flow: Tensor, vis
     both = torch.cat([restyled.rgb, restyled.maps], dim=1)
     moved, _ = backward_warp(both, flow)
     return Known(moved[:, :3], moved[:, 3:], trust(frame, before, flow, visible))
+
+
+def relit(frame: Tensor, known: Known, anew: Restyled) -> Known:
+    """What is known under a wish that has changed since: its detail stays, its light in the large becomes the new one.
+
+    Otherwise what is known would lag behind, and what a pan uncovers would stand out in the light of the moment.
+
+    Args:
+        frame: (B, 3, h, w) this frame; known: as the frame before saw it; anew: this frame by itself.
+    """
+    changes = torch.cat([(anew.maps - known.maps) * known.validity, known.validity], dim=1)
+    broad = F.interpolate(_coarse(changes), size=frame.shape[-2:], mode="bilinear", align_corners=False)
+    maps = known.maps + broad[:, :-1] / broad[:, -1:].clamp_min(1e-3)
+    return Known(coloured(maps, frame), maps, known.validity)
+
+
+def _coarse(image: Tensor) -> Tensor:
+    """Means over squares of `BROAD` pixels."""
+    size = [max(1, side // BROAD) for side in image.shape[-2:]]
+    return F.interpolate(image, size=size, mode="area")
 
 
 def _at_size(labels: Tensor, size: Sequence[int]) -> Tensor:

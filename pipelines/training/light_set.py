@@ -115,7 +115,7 @@ def _street(generator: torch.Generator, height: int, width: int) -> tuple[Religh
 def _landscape(generator: torch.Generator, height: int, width: int) -> tuple[Relight, list[Camera]]:
     world = World.random(generator)
     line = 900 + 250 * torch.rand((), generator=generator).item()  # low enough for snow at the sea in winter
-    palette = replace(world.palette, snowline=line)
+    palette = replace(world.palette, snowline=line, turning=1.0, larches=1.0)
 
     def relight(hour: float, season: float) -> Callable[[Camera, int], Frame]:
         lit = lit_world(world.terrain, palette, light_at(world.sky.light, hour, season), world.sky.noise)

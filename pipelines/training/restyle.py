@@ -16,12 +16,15 @@ from pipelines.training.light_pairs import Example, LightPairs
 from pipelines.training.photo_looks import PhotoLooks
 from pipelines.training.run import EMA, Kit
 from render_refine.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from render_refine.fill import box_max
 from render_refine.losses import feature_matching, hinge_d, hinge_g, laplacian_l1, masked_l1
 from render_refine.spade import fuse_spectral_norm
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.generator import one_hot
 from vid2vid.restyle import carried
 from vid2vid.restyler import FACTS, Known, Restyled, Restyler, RestylerConfig, moment_facts
+
+SKY = CLASSES.index("sky")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class RestyleTraining:
         true_labels, no_labels: shares of the examples with the world's labels and with none; the rest have those of
             the bundled segmenter, mistakes and all, since that is what real clips get.
         by_reference: share of the steps on worlds whose style code comes from a picture.
+        swallowed: share of the examples whose labels call a rim of what stands before the sky sky, as segmenters do.
         photo_steps: share of the steps on photographs, if there are any.
+        lit_weight: how much more a pixel counts that becomes brighter, by the full range: lit windows and lamps are
+            few, and by the plain mean it would be safest to leave them dark.
     """
 
     network: RestylerConfig = field(default_factory=RestylerConfig)
@@ -47,10 +53,12 @@ class RestyleTraining:
     critic_share: float = 0.5
     true_labels: float = 0.35
     no_labels: float = 0.1
+    swallowed: float = 0.3
     by_reference: float = 0.2
     photo_steps: float = 0.15
     learning_rate_g: float = 4e-4
     learning_rate_d: float = 4e-4
+    lit_weight: float = 4.0
     l1_weight: float = 10.0
     laplacian_weight: float = 4.0
     steady_weight: float = 4.0
@@ -97,7 +105,7 @@ class RestyleRecipe:
             labels = self.labels(batch, 0, generator)
             first = self.network(batch.source[:, 0], labels, None, z)
         shown = [(labels, first.rgb, batch.target[:, 0])]
-        losses = self.nearness(first.rgb, batch.target[:, 0])
+        losses = self.nearness(first.rgb, batch, 0)
         if progress >= config.second_from and chance(generator, config.second_share):
             known = self.known(batch, first, generator)
             with self.kit.autocast():
@@ -105,7 +113,7 @@ class RestyleRecipe:
                 second = self.network(batch.source[:, 1], labels, known, z)
             shown.append((labels, second.rgb, batch.target[:, 1]))
             for rgb in (second.rgb, second.drawn):
-                for name, loss in self.nearness(rgb, batch.target[:, 1]).items():
+                for name, loss in self.nearness(rgb, batch, 1).items():
                     losses[name] = losses[name] + loss
             losses["steady"] = config.steady_weight * masked_l1(second.maps, known.maps, known.validity)
         scalars: dict[str, Tensor] = {}
@@ -114,10 +122,13 @@ class RestyleRecipe:
         self.kit.descend(self.optimisers["network"], torch.stack(list(losses.values())).sum(), max_norm=10.0)
         return scalars | {name: loss.detach() for name, loss in losses.items()}
 
-    def nearness(self, drawn: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    def nearness(self, drawn: Tensor, batch: Example, frame: int) -> dict[str, Tensor]:
         """How far a picture (B, 3, h, w) is from the true one."""
+        wanted = batch.target[:, frame]
+        brighter = (wanted - batch.source[:, frame]).mean(dim=1, keepdim=True).clamp_min(0)
+        weight = 1 + self.config.lit_weight * brighter
         return {
-            "l1": self.config.l1_weight * masked_l1(drawn, wanted),
+            "l1": self.config.l1_weight * masked_l1(drawn, wanted, weight) * weight.mean(),
             "laplacian": self.config.laplacian_weight * laplacian_l1(drawn, wanted),
         }
 
@@ -130,6 +141,9 @@ class RestyleRecipe:
                 labels[k] = NO_LABEL
             elif not known or kind >= self.config.no_labels + self.config.true_labels:
                 labels[k] = self.segmenter.segment(batch.source[k, frame])
+            if chance(generator, self.config.swallowed):
+                rim = int(torch.randint(1, 8, (), generator=generator))
+                labels[k] = torch.where(box_max((labels[k] == SKY)[None, None].float(), rim)[0, 0] > 0, SKY, labels[k])
         return one_hot(labels).contiguous(memory_format=torch.channels_last)
 
     def known(self, batch: Example, first: Restyled, generator: torch.Generator) -> Known:

@@ -31,6 +31,7 @@ class Palette:
     snowline: float
     turning: float
     desert: float
+    larches: float = 0.0  # share of the conifers, whose needles turn in autumn
 
     @staticmethod
     def random(generator: torch.Generator, desert: float) -> Palette:
@@ -196,6 +197,7 @@ def tree_colour(
     leaf = mix(leaf, fire, (autumn * palette.turning * smoothstep(0.1, 0.5, pick + 0.2 * moist)))
     leaf = mix(leaf, (0.085, 0.070, 0.055), torch.full_like(pick, 0.85 * winter))
     needle = like([0.034, 0.060, 0.030])[:, None].expand_as(leaf)
+    needle = mix(needle, fire, torch.full_like(pick, autumn * palette.larches))
     kind = smoothstep(-0.4, 0.4, moist * 0.5 + (ground.forest - 0.5) * 1.4 + 0.4 * (pick - 0.5))
     return mix(leaf, needle, kind) * (1 + 0.35 * (pick - 0.5) + 0.15 * grain) * (0.7 + 0.5 * ground.crown)
 
