@@ -26,10 +26,11 @@ SEASONS = {"winter": 0.0, "spring": 1.0, "summer": 2.0, "autumn": 3.0}
 
 
 class Look(NamedTuple):
-    """What is wanted of one frame: a style code (1, D), and how much of it, from 0 (the frame itself) to 1."""
+    """What is wanted of one frame: a style code (1, D), how much of it, from 0 (the frame itself) to 1, and stars."""
 
     style: Tensor
     strength: float
+    stars: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,26 @@ class Strength:
 FULL = Strength((0.0,), (1.0,))  # the whole look, all the time
 
 
-def looks(seconds: Sequence[float], style: Callable[[float], Tensor], strength: Strength) -> Iterator[Look]:
+def starlight(hour: float) -> float:
+    """How far the stars are out at an hour of the equinox: from 0, with the sun 6 degrees down, to 1, with 14."""
+    below = 15 * abs(hour - 12) - 90  # degrees of the sun on the equator
+    return min(1.0, max(0.0, (below - 6) / 8))
+
+
+def looks(
+    seconds: Sequence[float], style: Callable[[float], Tensor], strength: Strength, time: Span | None = None
+) -> Iterator[Look]:
     """A look for every frame.
 
     Args:
         seconds: when each frame is shown, increasing from 0.
         style: from progress in [0, 1] over the clip to a style code (1, D).
         strength: over the seconds.
+        time: hours over the clip, where it gets another time of day; it brings out the stars.
     """
     for second in seconds:
-        yield Look(style(second / (seconds[-1] or 1.0)), strength.at(second))
+        progress = second / (seconds[-1] or 1.0)
+        yield Look(style(progress), strength.at(second), 0.0 if time is None else starlight(time.at(progress)))
 
 
 def parse_time(word: str) -> Span:

@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"{clip.path}: HDR; its values are taken for ordinary ones, which look pale (convert it to SDR before)")
     with open_clip_sink(options.output, clip, options.overwrite) as sink:
         pipeline = RestylePipeline.from_pretrained(options.weights, device=usable_device(options.device))
-        wanted = looks(clip.timing.seconds, style_over(clip, options, pipeline), options.strength)
+        wanted = looks(clip.timing.seconds, style_over(clip, options, pipeline), options.strength, options.time)
         labels = None if options.labels is None else labels_of(clip, options.labels, options.labels_set)
         look_through(clip)
         stream = pipeline.stream(clip, wanted, labels)
@@ -108,7 +108,7 @@ class RestylePipeline:
     """The models that restyle, ready to be shown frames.
 
     pipeline = RestylePipeline.from_pretrained()
-    night = Look(pipeline.style(hour=23.5), strength=1.0)
+    night = Look(pipeline.style(hour=23.5), strength=1.0, stars=1.0)
     for frame in pipeline.stream(open_clip("drive.mp4"), itertools.repeat(night)):
         show(frame)
     """

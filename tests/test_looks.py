@@ -9,7 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import InputError
-from pipelines.looks import DAY, FULL, YEAR, Span, Strength, clock, looks, parse_season, parse_strength, parse_time
+from pipelines.looks import (
+    DAY,
+    FULL,
+    YEAR,
+    Span,
+    Strength,
+    clock,
+    looks,
+    parse_season,
+    parse_strength,
+    parse_time,
+    starlight,
+)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +136,14 @@ def test_every_frame_gets_the_look_of_its_time():
     assert [look.strength for look in made] == pytest.approx([0.0, 0.1, 0.5, 1.0])
     (only,) = looks([0.0], lambda p: torch.tensor([[p]]), FULL)
     assert (float(only.style), only.strength) == (0.0, 1.0)
+
+
+def test_stars_come_out_when_it_is_dark_and_only_where_a_time_is_wished():
+    assert [starlight(hour) for hour in (12.0, 18.3, 5.7)] == [0, 0, 0]
+    assert [starlight(hour) for hour in (19.0, 0.0, 5.0)] == [1, 1, 1]
+    assert 0 < starlight(18.5) < starlight(18.7) < 1
+    assert starlight(18.6) == pytest.approx(starlight(5.4))  # rises and sets alike
+    style = torch.zeros(1, 2)
+    evening = list(looks([0.0, 1.0, 2.0], lambda progress: style, FULL, parse_time("12:00..23:59")))
+    assert [look.stars for look in evening] == [0, 0, 1]  # noon, sunset, midnight
+    assert [look.stars for look in looks([0.0, 1.0], lambda progress: style, FULL)] == [0, 0]

@@ -4,6 +4,7 @@ reduce   -> the frame at the network's working size
 follow   -> what the frame before became, moved along by the clip's own optical flow
 restyle  -> the network says how the colours change
 lift     -> the change is carried over to the full frame, whose detail survives
+stars    -> they come out, fixed to the sky
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vid2vid.generator import one_hot
 from vid2vid.local_colour import lift
 from vid2vid.optical_flow import optical_flow, trust
 from vid2vid.restyler import Known, Restyled, Restyler, coloured
+from vid2vid.stars import Stars
 
 CUT = 0.05  # share of a frame that must be found in the one before, or else a new shot begins
 BROAD = 16  # pixels of the working size over which light counts as one
@@ -36,12 +38,14 @@ class Source:
         labels: (h, w) int64 ids of CLASSES, 255 for none; of any size, the same aspect.
         style: (1, D) style code.
         strength: 0 gives the frame as it is, bit for bit, 1 the full look.
+        stars: how far they are out, from 0 to 1.
     """
 
     rgb: Tensor
     labels: Tensor
     style: Tensor
     strength: float = 1.0
+    stars: float = 0.0
 
 
 @torch.no_grad()
@@ -58,6 +62,7 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
     """
     last: tuple[Tensor, Restyled] | None = None
     style: Tensor | None = None
+    stars = Stars()
     for source in sources:
         if source.strength == 0:
             last = None
@@ -66,24 +71,29 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
         device = source.style.device
         full = source.rgb[None].to(device)
         small = reduced(full, restyler.config.side)
-        known = None if last is None or not temporal else follow(small, *last)
+        ids = _at_size(source.labels, small.shape[-2:]).to(device)
+        known, motion = (None, None) if last is None or not temporal else follow(small, *last)
         if known is not None and float(known.validity.mean()) < CUT:
-            known = None
-        labels = one_hot(_at_size(source.labels, small.shape[-2:])[None].to(device))
-        labels = labels.contiguous(memory_format=torch.channels_last)
+            known = motion = None
+        if motion is None:
+            stars.start()
+        elif source.stars > 0:
+            stars.follow(small[0], ids, *motion)
+        labels = one_hot(ids[None]).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             if known is not None and style is not None and not torch.equal(source.style, style):
                 known = relit(small, known, restyler(small, labels, None, source.style))
             restyled = restyler(small, labels, known, source.style)
         last, style = (small, restyled), source.style
         lifted = lift(full, small, restyled.rgb).clamp(0, 1)
-        yield torch.lerp(full, lifted, source.strength)[0]
+        shown = torch.lerp(full, lifted, source.strength)[0]
+        yield stars.draw(shown, small[0], ids, source.stars * source.strength)
 
 
-def follow(small: Tensor, before: Tensor, restyled: Restyled) -> Known:
-    """What the frame ``before`` became, as the pixels of the frame ``small`` (1, 3, h, w) see it."""
+def follow(small: Tensor, before: Tensor, restyled: Restyled) -> tuple[Known, tuple[Tensor, Tensor]]:
+    """What the frame ``before`` became, as the pixels of the frame ``small`` (1, 3, h, w) see it; flow, visibility."""
     flow, visible = optical_flow(small[0], before[0])
-    return carried(small, before, restyled, flow[None], visible[None, None])
+    return carried(small, before, restyled, flow[None], visible[None, None]), (flow, visible)
 
 
 def carried(frame: Tensor, before: Tensor, restyled: Restyled, flow: Tensor, visible: Tensor) -> Known:
