@@ -26,6 +26,7 @@ STEEPEST = math.radians(45)
 SHARPEST = math.radians(0.6)  # turn in a frame
 NOD = math.radians(0.1)  # change of pitch in a frame, at most
 SLOWEST, FASTEST = 0.35, 1.6  # times the usual speed, by how far all is
+EMPTY = 0.65  # share of sky, or a little more than at the start, from which the pilot turns to where something is
 CROWDED = 0.15  # share of the picture around the near bound from which to get away first of all
 
 
@@ -147,7 +148,9 @@ class Autopilot:
             # With no heading open it turns on to one side until there is one.
             blocked = needed > STEEPEST
             self.detour = (self.detour or math.copysign(1.0, open_side)) if blocked else 0.0
-            turn = self.detour * SHARPEST if blocked else turn + math.radians(0.1) * open_side
+            empty = sky > max(EMPTY, self.start.sky + 0.1)
+            leaning = math.radians(-0.3 if empty else 0.1) * open_side
+            turn = self.detour * SHARPEST if blocked else turn + leaning
         climb = min(max(needed, self.cruise(points, heading)), STEEPEST)
         speed = min(max((self.start.nearness / nearness) ** 0.7, SLOWEST), FASTEST)
         free = self.free_speed(points, heading, climb)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from infinite_view.aerial import STEPS, change_on_approach, colours_by_distance
 from render_refine.fill import box_mean
 from render_refine.memory import View
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleEncoder
 
-CONDITION_CHANNELS = 8  # rgb, log depth, sky, hole, magnification, noise
+CONDITION_CHANNELS = 11  # rgb, log depth, sky, hole, magnification, noise, expected change of colour
+OUT_CHANNELS = 8  # rgb, log depth, sky, how far the colours change as expected
 STYLE_CHANNELS = 4  # rgb, log depth
 INVENTION = 0.08  # how strongly the first guess in a hole may change, as a share of the full colour range
 
@@ -26,18 +28,20 @@ class RefinerConfig:
     """Networks of the refiner, and how freely it may change what is only magnified.
 
     Attributes:
-        generator: 5 output channels (rgb, log depth, sky).
+        generator: its conditions and outputs as above, or without the last three of both: then colours stay.
         style: encoder of the start image; its ``style_dim`` equals the generator's.
         detail: how strongly a magnified surface may change, as a share of the full colour range.
     """
 
     generator: SpadeConfig = field(
-        default_factory=lambda: SpadeConfig((CONDITION_CHANNELS,), 5, (96, 96, 64, 48, 32, 24), 32, style_dim=32)
+        default_factory=lambda: SpadeConfig(
+            (CONDITION_CHANNELS,), OUT_CHANNELS, (96, 96, 64, 48, 32, 24), 32, style_dim=32
+        )
     )
     style: StyleConfig = field(
         default_factory=lambda: StyleConfig(STYLE_CHANNELS, (16, 32, 64, 64, 64), style_dim=32, grid=(2, 2))
     )
-    detail: float = 0.4
+    detail: float = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +70,13 @@ class Refiner(Pretrained, nn.Module):
         self.style_encoder = StyleEncoder(config.style)
 
     def style(self, rgb: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, style_dim) of the style of RGB-D images (B, 3, H, W), (B, H, W)."""
-        return self.style_encoder(torch.cat([rgb * 2 - 1, normalised_log_depth(depth)[:, None]], dim=1))
+        """The style of start images (B, 3, H, W), (B, H, W): a code, and their colours by distance.
+
+        Returns:
+            (B, style_dim + 3 * STEPS) the code's mean and the colours, and (B, style_dim) the code's log-variance.
+        """
+        mean, log_variance = self.style_encoder(torch.cat([rgb * 2 - 1, normalised_log_depth(depth)[:, None]], dim=1))
+        return torch.cat([mean, colours_by_distance(rgb, depth).flatten(1).to(mean.dtype)], dim=1), log_variance
 
     def forward(self, view: ViewBatch, z: Tensor, noise: Tensor) -> Refined:
         """Complete a batch of views.
@@ -75,19 +84,28 @@ class Refiner(Pretrained, nn.Module):
         Known pixels at full density keep their colour and depth exactly; magnified ones change by at most
         twice ``config.detail``; in holes by
         at most twice `INVENTION`. Colours are locked to their surroundings: the
-        network adds detail, never an overall tint (see `without_drift`).
+        network adds detail, never an overall tint of its own (see `without_drift`). What comes nearer may change
+        as the start image does with distance, up to twice as much (see `infinite_view.aerial`).
 
         Args:
             view: the views.
-            z: style code (B, style_dim).
+            z: style (B, style_dim + 3 * STEPS).
             noise: (B, 1, H, W), standard normal: what tells one patch of new ground from another.
         """
-        out = self.generator(view.condition(noise), z=z).float()
+        z, colours = z[:, : self.config.style.style_dim], z[:, self.config.style.style_dim :]
+        condition = view.condition(noise)
+        tinted = self.config.generator.out_channels == OUT_CHANNELS
+        if tinted:
+            expected = view.expected_change(colours.float().unflatten(1, (3, STEPS)))
+            condition = torch.cat([condition, 4 * expected], dim=1)
+        out = self.generator(condition, z=z).float()
         hole = (~view.known)[:, None].float()
         coarse = magnified(view.density)[:, None] * (1 - hole)
         change = torch.tanh(out[:, :3])
         rgb = view.rgb + INVENTION * hole * without_drift(change, hole)
         rgb = rgb + self.config.detail * coarse * without_drift(change, coarse)
+        if tinted:
+            rgb = rgb + 2 * torch.sigmoid(out[:, 5:]) * expected
         depth = torch.where(torch.isinf(view.depth), view.far()[:, None, None], view.depth)
         # Only holes get a new depth, within a factor of e of the first guess. Its scale is locked on the
         # overlap: what the network would add to known surfaces, in the median, is taken off everywhere.
@@ -112,6 +130,10 @@ class ViewBatch:
         """Stack views."""
         return ViewBatch(*(torch.stack([getattr(v, n) for v in views]) for n in ("rgb", "depth", "density", "known")))
 
+    def to(self, device: torch.device) -> ViewBatch:
+        """The views on another device."""
+        return ViewBatch(*(x.to(device) for x in (self.rgb, self.depth, self.density, self.known)))
+
     def far(self) -> Tensor:
         """(B,) largest finite depth of each view, 1 where all is sky."""
         far = torch.where(torch.isinf(self.depth), 0.0, self.depth).flatten(1).amax(dim=1)
@@ -123,6 +145,19 @@ class ViewBatch:
         new = torch.maximum(hole, magnified(self.density))
         maps = [normalised_log_depth(self.depth), torch.isinf(self.depth).float(), hole, magnified(self.density)]
         return torch.cat([self.rgb * 2 - 1, torch.stack(maps, dim=1), 0.5 * noise * new[:, None]], dim=1)
+
+    def expected_change(self, colours: Tensor) -> Tensor:
+        """(B, 3, H, W): how much redder, greener and bluer magnified surfaces look in the start image, seen as near.
+
+        Args:
+            colours: (B, 3, STEPS), of the start images by distance.
+        """
+        coarse = self.known & torch.isfinite(self.depth) & (magnified(self.density) > 0)
+        # On ground seen at a grazing angle, points that are magnified p-fold lie 1 / p^3 to a pixel.
+        magnification = self.density.clamp(1 / 64, 1) ** (-1 / 3)
+        change = change_on_approach(colours, self.depth, magnification) * coarse[:, None]
+        weight = coarse[:, None].float()
+        return weight * box_mean(change, 4) / box_mean(weight, 4).clamp_min(1e-6)
 
 
 def without_drift(change: Tensor, weight: Tensor, radius: int = 16) -> Tensor:

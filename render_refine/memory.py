@@ -9,13 +9,15 @@ from torch import Tensor
 
 from render_refine.camera import Camera
 from render_refine.chunks import ChunkedCloud
-from render_refine.fill import close_cracks, closing, fill_far, pull_push
+from render_refine.fill import box_max, close_cracks, closing, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
 COVERED = 0.05  # points per pixel from which a pixel counts as covered
-DETAIL_MATCH = 8.0  # how strongly points made for this distance outweigh others on the same surface
+DETAIL_MATCH = 24.0  # how strongly points made for this distance outweigh others on the same surface
 FREE_SPACE_MARGIN = 0.03  # relative depth by which new points may stand in front of what was seen
+BLINDLY = 2.0  # times its depth that a pixel moves at once, so as not to jump over what stands before the sky
+PINHOLE = 1  # half the width, in pixels, of gaps in a surface that are no holes
 SKY_GAP = 2  # half the width, in pixels, of gaps between points of the sky that are no holes
 
 
@@ -76,38 +78,72 @@ class WorldMemory:
     def witness(self, camera: Camera, depth: Tensor, most: int = 24) -> None:
         """Remember that this view was shown: nothing invented later may stand in front of it.
 
-        Only the newest ``most`` views are kept, besides the first.
+        Only the newest ``most`` views are kept, besides the first. Where ``depth`` is 0 the view says nothing.
         """
-        self.witnesses.append((camera, depth))
+        # The nearest of each pixel's neighbours: towards the horizon these differ by more than any margin, and what
+        # grows over an edge by a pixel hides nothing that would be missed.
+        nearest = -box_max(-depth[None, None], 1)[0, 0]
+        self.witnesses.append((camera, nearest))
         if len(self.witnesses) > most:
             del self.witnesses[1]
 
     @torch.no_grad()
-    def occludes_seen(self, depth: Tensor, camera: Camera, mask: Tensor) -> Tensor:
-        """Which pixels of ``mask`` (H, W) would, at this depth, hide something that a witness has seen."""
-        cloud = lift(mask[None], depth, camera, mask)
-        hides = torch.zeros(len(cloud), dtype=torch.bool, device=depth.device)
-        for seen_from, seen_depth in self.witnesses:
-            uv, z = seen_from.project(cloud.xyz)
+    def behind_seen(self, depth: Tensor, camera: Camera, mask: Tensor, moves: int = 4) -> tuple[Tensor, Tensor]:
+        """Move what would hide something that a witness has seen back behind it, along its ray.
+
+        Args:
+            depth: (H, W) z in scene units, inf in the sky, which hides nothing.
+            camera: of the same size.
+            mask: (H, W) bool, the pixels that may move.
+            moves: how often. Behind one thing a pixel may stand before another; before the sky it goes on blindly.
+
+        Returns:
+            (H, W) depth and (H, W) bool, the pixels that hide something even there.
+        """
+        rows, columns = (mask & torch.isfinite(depth)).nonzero(as_tuple=True)
+        depth, hides, rays = depth.clone(), torch.zeros_like(mask), camera.rays()
+        for move in range(moves + 1):
+            z = depth[rows, columns]
+            behind = self._seen_over(camera.centre + rays[rows, columns] * z[:, None])
+            in_front = behind > 1 / (1 - FREE_SPACE_MARGIN)
+            rows, columns, z, behind = rows[in_front], columns[in_front], z[in_front], behind[in_front]
+            if move < moves:
+                depth[rows, columns] = z * behind.clamp_max(BLINDLY)
+        hides[rows, columns] = True
+        return depth, hides
+
+    def _seen_over(self, xyz: Tensor) -> Tensor:
+        """(N,) depth of what a witness saw over that of the point (N, 3) before it, the largest; 0 where none saw."""
+        found = torch.zeros_like(xyz[:, 0])
+        for seen_from, depth in self.witnesses:
+            uv, z = seen_from.project(xyz)
             column, row = uv.floor().long().unbind(dim=-1)
             inside = (z > 0) & (column >= 0) & (column < seen_from.width) & (row >= 0) & (row < seen_from.height)
-            seen = seen_depth[row.clamp(0, seen_from.height - 1), column.clamp(0, seen_from.width - 1)]
-            hides |= inside & (z < seen * (1 - FREE_SPACE_MARGIN))
-        out = torch.zeros_like(mask)
-        out[mask & torch.isfinite(depth)] = hides
-        return out
+            seen = depth[row.clamp(0, seen_from.height - 1), column.clamp(0, seen_from.width - 1)]
+            found = torch.where(inside, torch.maximum(found, seen / z), found)
+        return found
 
     @torch.no_grad()
     def render(self, camera: Camera) -> View:
         """The memory seen from ``camera``, holes filled with first guesses."""
         view = self.look(camera)
-        # From the far side of the holes, and sky only where the sky is all around.
-        disparity = 1 / view.depth
-        guess = torch.cat([view.rgb, disparity[None], (~torch.isfinite(view.depth))[None].to(view.rgb.dtype)])[None]
-        guess = fill_far(guess, disparity[None, None], view.known[None, None])[0]
-        filled_depth = torch.where(guess[4] > 0.5, torch.inf, 1 / guess[3].clamp_min(1e-8))
-        depth = torch.where(view.known, view.depth, filled_depth)
-        return View(camera, guess[:3].clamp(0, 1), depth, view.density, view.known)
+        if view.known.all():
+            return view
+        # A hole is sky where the sky is all around, and otherwise ground: neither takes the other's colours.
+        disparity, sky = 1 / view.depth[None, None], view.sky
+        colours, known = view.rgb[None], view.known[None, None]
+        in_sky = fill_far(sky[None, None].to(colours.dtype), disparity, known)[0, 0] > 0.5
+        ground = fill_far(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
+        guess = ground[:3]
+        if (in_sky & ~view.known).any():
+            guess = torch.where(in_sky, _fill_sky(view.rgb, view.known & sky), guess)
+        far = torch.where(in_sky, torch.inf, 1 / ground[3].clamp_min(1e-8))
+        rgb = torch.where(view.known, view.rgb, guess.clamp(0, 1))
+        depth = torch.where(view.known, view.depth, far)
+        # Between the points of a rough surface single pixels stay open. They are no places that nobody saw.
+        closed = closing(known.to(rgb.dtype), PINHOLE)[0, 0] > 0.5
+        density = torch.where(closed & ~view.known, 1.0, view.density)
+        return View(camera, rgb, depth, density, closed)
 
     @torch.no_grad()
     def look(self, camera: Camera) -> View:
@@ -119,6 +155,7 @@ class WorldMemory:
         # fewer are counted, neighbours hide each other (rough slopes, silhouettes): that is no lack of detail.
         density = torch.maximum(front.coverage, torch.exp2(-3 * octaves)).clamp_max(1)
         rgb, depth, density = (x[0] for x in close_cracks(front.features[:, :3], depth, density))
+        rgb, depth, density = without_specks(rgb, depth, density, front.coverage[0])
         solid = torch.isfinite(depth)
 
         # The dome is stored as directions: a camera that only turns sees it as points at distance one.
@@ -147,3 +184,39 @@ class WorldMemory:
         fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
         features = torch.cat([cloud.features.to(uv.dtype) / 255, octaves[:, None]], dim=1)
         return soft_splat(uv[None], z[None], features[None], camera.height, camera.width, weights=fit[None])
+
+
+def _fill_sky(rgb: Tensor, known: Tensor) -> Tensor:
+    """A sky (3, H, W) filled from where it is ``known`` (H, W) in its rows, then from the rows beside."""
+    # The colours of a sky go by height above the horizon.
+    weight = known.to(rgb.dtype)
+    rows = pull_push(rgb.transpose(0, 1)[:, :, None], weight[:, None, None])
+    found = known.any(dim=1)[:, None].expand_as(known).to(rgb.dtype)
+    return pull_push(rows[:, :, 0].transpose(0, 1)[None], found[None, None])[0]
+
+
+def without_specks(rgb: Tensor, depth: Tensor, density: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Close gaps of a single pixel between the points of a surface, through which one sees what lies behind.
+
+    Args:
+        rgb: (3, H, W); depth: (H, W), inf where nothing is; density: (H, W).
+        coverage: (H, W) points per pixel. Where these lie one to a pixel there are no gaps.
+
+    Returns:
+        rgb, depth and density; pixels that are gaps have the means of the four pixels beside them.
+    """
+    disparity = 1 / depth
+    nearer, loose = torch.full_like(depth, torch.inf), torch.zeros_like(depth)
+    for step, dim in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+        nearer = torch.minimum(nearer, disparity.roll(step, dim))
+        loose = torch.maximum(loose, (coverage.roll(step, dim) - 1).abs())
+    speck = (disparity < 0.9 * nearer) & (loose > 0.01)
+    speck[[0, -1]] = speck[:, [0, -1]] = False
+    rows, columns = speck.nonzero(as_tuple=True)
+    up_and_down = torch.stack([rows - 1, rows + 1, rows, rows])
+    beside = up_and_down, torch.stack([columns, columns, columns - 1, columns + 1])
+    rgb, depth, density = rgb.clone(), depth.clone(), density.clone()
+    rgb[:, rows, columns] = rgb[:, *beside].mean(dim=1)
+    depth[rows, columns] = 1 / disparity[beside].mean(dim=0)
+    density[rows, columns] = density[beside].mean(dim=0)
+    return rgb, depth, density

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import flight, forgetful_flight
+from infinite_view.flight import KEYFRAME_EVERY, Painter, flight, forgetful_flight, needed
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
 from infinite_view.scene import Scene
 from infinite_view.virtual_views import out_and_back, random_away
 from render_refine.camera import Camera, pose_from
+from render_refine.memory import View
 from render_refine.metrics import psnr
 from render_refine.spade import SpadeConfig, StyleConfig
 
@@ -79,6 +80,39 @@ def test_the_same_seed_gives_the_same_flight(scene, refiner):
     one, two, other = (fly(scene, "orbit", 17, refiner, seed=seed) for seed in (3, 3, 4))
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(one, two, strict=True))
     assert any(not torch.equal(a.rgb, b.rgb) for a, b in zip(one, other, strict=True))
+
+
+def test_places_are_drawn_again_and_not_pixels_here_and_there(scene):
+    rgb, depth, camera = scene
+    noise = torch.rand(depth.shape, generator=torch.Generator().manual_seed(0))
+    known = torch.ones_like(depth, dtype=torch.bool)
+    known[:5, :5] = False
+
+    def drawn(density):
+        return needed(View(camera, rgb, depth, density, known))
+
+    near_full = drawn(0.6 + 0.35 * noise)  # one pixel in seven is below the threshold
+    assert torch.equal(near_full, ~known)
+    assert drawn(torch.full_like(depth, 0.55)).all()
+    block = torch.ones_like(depth)
+    block[30, 40] = 0.2
+    assert drawn(block).sum() == 26
+
+
+@pytest.mark.parametrize("name", ["forward", "rise"])
+def test_only_keyframes_are_drawn_however_long_the_flight(scene, refiner, name, monkeypatch):
+    """Holes that cannot be filled for ever must not be drawn anew in every frame."""
+    painters = []
+
+    class Counted(Painter):
+        def __init__(self, *args):
+            super().__init__(*args)
+            painters.append(self)
+
+    monkeypatch.setattr("infinite_view.flight.Painter", Counted)
+    fly(scene, name, 1 + 12 * KEYFRAME_EVERY, refiner)
+    keyframes = painters[0].drawn - painters[0].refused
+    assert keyframes <= 18
 
 
 def test_the_world_is_the_same_on_return_and_only_with_memory(scene, refiner):

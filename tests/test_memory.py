@@ -7,7 +7,7 @@ import torch
 
 from render_refine.camera import Camera, pose_from
 from render_refine.fill import box_max, box_mean, close_cracks, fill_far, pull_push
-from render_refine.memory import WorldMemory
+from render_refine.memory import WorldMemory, without_specks
 from render_refine.points import PointCloud, lift, lift_sky
 
 
@@ -161,17 +161,107 @@ def test_the_sky_turns_but_does_not_move(landscape):
     assert (turned.rgb - start.rgb)[:, both & turned.sky].abs().mean() > 0.01
 
 
-def test_what_would_hide_a_witnessed_view_is_found(landscape):
-    rgb, depth, camera = landscape
+def test_what_would_hide_a_witnessed_view_moves_behind_it(landscape):
+    _, depth, camera = landscape
     memory = WorldMemory()
-    memory.write(rgb, depth, camera)
     memory.witness(camera, depth)
     everywhere = torch.ones_like(depth, dtype=torch.bool)
+    # Seen from its own place nothing moves, even at the horizon where neighbours differ twofold.
+    same, hides = memory.behind_seen(depth, camera, everywhere)
+    assert torch.equal(same, depth)
+    assert not hides.any()
     beside = camera.at(pose_from(torch.tensor([0.3, 0, 0])))
-    assert memory.occludes_seen(torch.full_like(depth, 0.5), beside, everywhere)[30, 30]
-    behind = beside.unproject(torch.full_like(depth, 1.0))
-    assert behind.isfinite().all()
-    assert not memory.occludes_seen(depth * 1.0, camera, everywhere).any()
+    some = everywhere.clone()
+    some[:, 48:] = False
+    moved, hides = memory.behind_seen(torch.full_like(depth, 0.5), beside, some)
+    assert (moved[:, 48:] == 0.5).all()
+    # On the way down to the ground what stood in the air goes on until it is there, or where nobody looked.
+    rays = beside.rays()[..., 1]
+    ground = some & (rays > 0.15)
+    point = beside.unproject(moved)
+    seen = (camera.project(point.flatten(0, 1))[0] - torch.tensor([48.0, 32.0])).abs() < torch.tensor([46.0, 30.0])
+    looked_at = ground & seen.all(dim=-1).view(64, 96)
+    assert not hides[ground].any()
+    assert looked_at.sum() > 300
+    assert (point[looked_at][:, 1] - 1).abs().quantile(0.9) < 0.25
+    # Before the sky there is no place to stand.
+    assert hides[some & (rays < -0.05)].float().mean() > 0.9
+    assert not memory.behind_seen(torch.full_like(depth, math.inf), beside, some)[1].any()
+
+
+def test_a_view_that_says_nothing_forbids_nothing(landscape):
+    _, depth, camera = landscape
+    memory = WorldMemory()
+    memory.witness(camera, torch.zeros_like(depth))
+    near = torch.full_like(depth, 0.2)
+    moved, hides = memory.behind_seen(near, camera, torch.ones_like(depth, dtype=torch.bool))
+    assert torch.equal(moved, near)
+    assert not hides.any()
+
+
+def test_holes_take_the_colours_of_ground_or_of_sky_but_not_both():
+    """White sky over black ground with a hole across both: a guess in grey would be ground in the sky's colour."""
+    camera = Camera.from_fov(40, 60, 1.0)
+    depth = torch.full((40, 60), 5.0)
+    depth[:20] = math.inf
+    rgb = torch.zeros(3, 40, 60)
+    rgb[:, :20] = 1
+    mask = torch.ones(40, 60, dtype=torch.bool)
+    mask[:, 25:40] = False
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera, mask)
+    view = memory.render(camera)
+    assert not view.known[:, 27:38].any()
+    assert (view.rgb[:, view.sky] > 0.99).all()
+    assert (view.rgb[:, ~view.sky] < 0.01).all()
+    torch.testing.assert_close(view.depth[~view.sky], torch.full_like(view.depth[~view.sky], 5.0))
+
+
+def test_a_sky_goes_on_in_its_rows():
+    """A sky brightens towards the horizon; beside what was seen of it, it does so too."""
+    camera = Camera.from_fov(40, 60, 1.0)
+    bright = torch.linspace(0.2, 0.9, 40)[:, None].expand(3, 40, 60)
+    mask = torch.ones(40, 60, dtype=torch.bool)
+    mask[:, 40:] = False
+    mask[:6] = False
+    memory = WorldMemory()
+    memory.write(bright, torch.full((40, 60), math.inf), camera, mask)
+    view = memory.render(camera)
+    assert not view.known[:, 45:].any()
+    assert view.sky.all()
+    assert (view.rgb - bright)[:, 6:].abs().max() < 0.01
+    assert (view.rgb[:, :4] - view.rgb[:, 6:7]).abs().max() < 0.15
+
+
+def test_single_gaps_between_points_close_and_a_picture_at_full_density_stays():
+    depth = torch.full((9, 9), 1.0)
+    depth[4, 4], depth[2:4, 6] = 8.0, 8.0
+    rgb = torch.zeros(3, 9, 9)
+    rgb[:, 4, 4], rgb[:, 2:4, 6] = 1.0, 1.0
+    density, loose = torch.full((9, 9), 0.9), torch.full((9, 9), 0.9)
+    closed, closed_depth, _ = without_specks(rgb, depth, density, loose)
+    assert closed[:, 4, 4].eq(0).all()
+    assert closed_depth[4, 4] == 1
+    assert closed[:, 2:4, 6].eq(1).all()  # two pixels are a view
+    kept, kept_depth, kept_density = without_specks(rgb, depth, density, torch.ones(9, 9))
+    assert torch.equal(kept, rgb)
+    assert torch.equal(kept_depth, depth)
+    assert torch.equal(kept_density, density)
+
+
+@pytest.mark.parametrize(("away", "error"), [(30.0, 0.0005), (1000.0, 0.01)])
+def test_the_world_is_as_precise_far_from_its_origin(landscape, away, error):
+    """Ten thousand frames of flight are some 100 units; positions are float32."""
+    rgb, depth, camera = landscape
+
+    def seen(origin):
+        memory = WorldMemory()
+        memory.write(rgb, depth, camera.at(pose_from(origin)))
+        return memory.render(camera.at(pose_from(origin + torch.tensor([0.1, 0.0, 0.3]), yaw=0.05)))
+
+    here, there = seen(torch.zeros(3)), seen(torch.tensor([0.8, -0.1, 0.6]) * away)
+    assert (here.rgb - there.rgb).abs().mean() < error
+    assert (here.known == there.known).float().mean() > 0.999
 
 
 def test_an_empty_memory_has_nothing_but_holes():

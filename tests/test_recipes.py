@@ -12,13 +12,15 @@ from pipelines.errors import InputError
 from pipelines.perception.depth import DepthEstimator, tidy_sky
 from pipelines.training.augment import another_sky, grade, haze, sensor
 from pipelines.training.depth import DepthConfig, DepthRecipe
+from pipelines.training.flight_set import TRUTH_EVERY, FlightSet
+from pipelines.training.journeys import LAST_STEPS, drawn_before, pair_journey, photo_journey, world_journey
 from pipelines.training.photo_set import PhotoSet, free_photos, split
 from pipelines.training.pictures import WorldFrames
 from pipelines.training.refiner import RefinerRecipe, RefinerTraining
 from pipelines.training.run import Budget, run
 from pipelines.training.world_set import HELD_OUT_SEED, WorldSet, render_pair
 from render_refine.depth_maps import guided_filter, sharpen_edges
-from render_refine.discriminator import DiscriminatorConfig
+from render_refine.memory import WorldMemory
 from render_refine.spade import SpadeConfig, StyleConfig
 from render_refine.unet import UNet, UNetConfig
 
@@ -69,18 +71,88 @@ def test_the_depth_recipe_learns(worlds, tmp_path):
     assert recipe.name == "depth"
 
 
-def test_the_refiner_recipe_learns_from_worlds_and_photos(worlds, tmp_path):
-    tiny = RefinerConfig(SpadeConfig((8,), 5, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), 4, (1, 1)))
-    config = RefinerTraining(tiny, DiscriminatorConfig(4, 8, 2, 1), pairs=2, batch=2, height=32, width=48)
-    photos = PhotoSet.__new__(PhotoSet)
+@pytest.fixture(scope="module")
+def flights(tmp_path_factory):
+    made = FlightSet(tmp_path_factory.mktemp("flights"), 1, height=HEIGHT, width=WIDTH)
+    made.make(processes=1)
+    return made
+
+
+@pytest.fixture(scope="module")
+def photos(worlds):
+    made = PhotoSet.__new__(PhotoSet)
     frame = worlds[0].target
-    photos.items = [((frame.rgb * 255).to(torch.uint8), frame.depth)]
-    run(lambda kit: RefinerRecipe(kit, worlds, photos, config), tmp_path / "run", Budget(steps=40), log_every=1)
+    made.items = [((frame.rgb * 255).to(torch.uint8), frame.depth)]
+    return made
+
+
+TINY = RefinerConfig(SpadeConfig((11,), 8, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), 4, (1, 1)))
+
+
+def test_the_refiner_recipe_learns_from_a_pair(worlds, tmp_path):
+    config = RefinerTraining(TINY, pairs=1, long=0, short=3, height=HEIGHT, width=WIDTH, learning_rate=2e-3)
+    run(lambda kit: RefinerRecipe(kit, worlds, None, config), tmp_path / "run", Budget(steps=40), log_every=1)
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    first, last = (sum(line["l1"] + line["sky"] for line in part) for part in (lines[:10], lines[-10:]))
-    assert last < first
-    assert (tmp_path / "run/samples/000040.png").is_file()
+    first, last = ({name: sum(line[name] for line in part) for name in lines[0]} for part in (lines[:10], lines[-10:]))
+    assert last["square"] < 0.85 * first["square"]
+    assert last["sky"] < 0.4 * first["sky"]
+
+
+def test_the_refiner_recipe_goes_on_all_kinds_of_journeys(worlds, flights, photos, tmp_path):
+    config = RefinerTraining(TINY, pairs=2, long=1, short=2, height=HEIGHT, width=WIDTH)
+    recipe = run(lambda kit: RefinerRecipe(kit, worlds, photos, config, flights), tmp_path / "run", Budget(steps=4))
+    assert recipe.flying[0].reached > 0  # the long one is still on its way
+    assert (tmp_path / "run/samples/000004.png").is_file()
     assert Refiner.from_pretrained(tmp_path / "run/model").config.generator.spectral is False
+
+
+def test_a_flight_of_the_set_shows_one_place(flights):
+    item = flights[0]
+    assert len(item.cameras) == TRUTH_EVERY * (len(item.rgb) - 1) + 1
+    ahead = item.cameras[TRUTH_EVERY]
+    view = seen_from(item.rgb[0], item.depth[0], torch.ones(HEIGHT, WIDTH, dtype=torch.bool), item.cameras[0], ahead)
+    both = view.known & ~view.sky & item.depth[1].isfinite()
+    assert both.float().mean() > 0.1
+    assert (view.depth / item.depth[1] - 1).abs()[both].median() < 0.03
+
+
+def test_journeys_end_at_their_truth(worlds, flights, photos):
+    generator = torch.Generator().manual_seed(0)
+    made = [
+        world_journey(flights, 0, generator),
+        pair_journey(worlds, 0, generator),
+        photo_journey(photos, 0, 32, 48, generator),
+    ]
+    for journey in made:
+        end = len(journey.cameras) - 1
+        rgb, depth = journey.truths[end]
+        # What the true frame shows lies where the last camera sees it: seen from there, it is itself.
+        memory = WorldMemory()
+        memory.write(rgb, depth, journey.cameras[end])
+        assert (memory.render(journey.cameras[end]).rgb - rgb).abs().max() < 2e-2
+        assert min(journey.truths) >= LAST_STEPS - 1
+    home = made[2]
+    while not home.over:
+        view = home.look()
+        home.write(view, view.rgb, view.depth, generator)
+    memory_of_all = home.memory.render(home.cameras[-1])
+    assert memory_of_all.known.float().mean() > 0.9
+
+
+def test_gradients_pass_from_a_keyframe_to_the_one_before(photos):
+    journeys = (photo_journey(photos, 0, 32, 48, torch.Generator().manual_seed(seed)) for seed in range(20))
+    journey = next(journey for journey in journeys if (~journey.look().known).float().mean() > 0.05)
+    first = journey.look()
+    painted = (first.rgb * 0 + 0.5).requires_grad_()
+    journey.write(first, painted, first.depth, torch.Generator().manual_seed(0))
+    second = journey.look()
+    rgb, drawn = drawn_before(second, first, painted)
+    assert torch.equal(rgb, second.rgb)
+    assert drawn.any()
+    (gradient,) = torch.autograd.grad(rgb[:, drawn].sum(), painted)
+    # Bilinear weights add up to one: each pixel that shows a stroke hands all of its gradient to it.
+    assert abs(float(gradient.sum()) - 3 * int(drawn.sum())) < 1e-2 * 3 * int(drawn.sum())
+    assert torch.autograd.grad(drawn_before(second, first, painted)[0][:, ~drawn].sum(), painted)[0].abs().max() == 0
 
 
 def test_photos_are_chosen_by_licence(tmp_path):

@@ -127,6 +127,21 @@ def test_speed_follows_depth():
     assert pace(high, 150, 199) == pytest.approx(pace(high, 0, 20), rel=0.2)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_it_turns_to_the_open_side_and_from_nothing_but_sky_to_the_ground(side):
+    camera = Camera.from_fov(*SIZE, FOV)
+    plane = World().depth(camera)
+    pilot = Autopilot(Scene.of(plane, FOV), 100)
+    here = camera.at(pilot.photo_pose)
+    there = (torch.arange(SIZE[1]) - 31.5) * side > 0
+    turns = [
+        pilot.look(here, torch.where(there, plane, other), 8).turn * side for other in (plane, 3 * plane, torch.inf)
+    ]
+    assert turns[0] == pytest.approx(0, abs=1e-6)
+    assert turns[1] < -1e-4
+    assert turns[2] > 1e-3
+
+
 @pytest.mark.parametrize("tilt", [-6.0, 0.0, 9.0])
 def test_the_horizon_is_kept_in_its_place(tilt):
     flown = World().fly(300, pitch=math.radians(tilt))

@@ -14,6 +14,7 @@ from torch import Tensor
 from infinite_view.autopilot import Autopilot
 from infinite_view.flight import Frame
 from infinite_view.refiner import Refiner
+from infinite_view.texture import PhotoTexture
 from pipelines.evaluation.speed import FPS, WARM_UP, profile, reset_peak, resident
 from pipelines.flyover import FlyoverPipeline
 from pipelines.media.video import open_sink
@@ -26,7 +27,8 @@ PARTS: dict[str, Callable[..., Any]] = {
     "autopilot": Autopilot.next_cameras,
     "memory, read": WorldMemory.look,
     "refiner": Refiner.forward,
-    "occlusion test": WorldMemory.occludes_seen,
+    "texture": PhotoTexture.detailed,
+    "occlusion test": WorldMemory.behind_seen,
     "memory, write": WorldMemory.write,
 }
 

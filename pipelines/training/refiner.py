@@ -1,8 +1,7 @@
-"""Recipe: the refiner of a flight, learned on pairs of exact frames and on single photos flown out and back."""
+"""Recipe: the refiner of a flight, learned on journeys over worlds and into photos, of which the truth is known."""
 
 from __future__ import annotations
 
-import math
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,109 +10,168 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth
-from infinite_view.virtual_views import out_and_back, random_away, seen_from
-from pipelines.training.augment import chance, grade, uniform
+from infinite_view.refiner import Refined, Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth
+from pipelines.training.augment import chance
+from pipelines.training.flight_set import FlightSet
+from pipelines.training.journeys import LAST_STEPS, Journey, drawn_before, pair_journey, photo_journey, world_journey
 from pipelines.training.photo_set import PhotoSet
 from pipelines.training.run import EMA, Kit
 from pipelines.training.world_set import WorldSet
-from render_refine.camera import Camera
-from render_refine.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
-from render_refine.losses import feature_matching, hinge_d, hinge_g, kl_divergence, laplacian_l1, masked_l1
+from render_refine.losses import kl_divergence, laplacian_l1, masked_l1
 from render_refine.memory import View
 from render_refine.spade import StyleEncoder, fuse_spectral_norm
+
+SAMPLED_STEPS = 8  # keyframes after which a sheet shows a journey, if it goes that far
 
 
 @dataclass(frozen=True)
 class RefinerTraining:
-    """What the refiner recipe trains, and with which settings; losses as in Infinite Nature, without VGG."""
+    """What the refiner recipe trains, and with which settings.
+
+    There is no discriminator: what is drawn is drawn upon, keyframe after keyframe, and contrast that a network invents
+    adds up. It draws what is likeliest; detail comes from the photo (`infinite_view.texture`).
+    """
 
     network: RefinerConfig = field(default_factory=RefinerConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=lambda: DiscriminatorConfig(4, width=32))
     pairs: int = 2000
-    photo_share: float = 0.5
-    batch: int = 4
-    height: int = 128
-    width: int = 192
-    learning_rate_g: float = 2e-4
-    learning_rate_d: float = 4e-4
+    photo_share: float = 0.5  # of the short journeys
+    long: int = 2  # journeys in a batch; short ones in their place where there are no flights
+    short: int = 2
+    height: int = 160
+    width: int = 256
+    learning_rate: float = 4e-4
     l1_weight: float = 4.0
-    laplacian_weight: float = 4.0
-    adversarial_weight: float = 1.0
-    feature_weight: float = 10.0
+    square_weight: float = 30.0
+    laplacian_weight: float = 2.0
     depth_weight: float = 1.0
     sky_weight: float = 0.5
     kl_weight: float = 0.002
 
 
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A view with holes, and the frame (3, H, W) with depth (H, W) that it should become."""
-
-    view: View
-    rgb: Tensor
-    depth: Tensor
-
-
 class RefinerRecipe:
-    """SPADE generator and style encoder against a multi-scale discriminator of RGB-D."""
+    """SPADE generator and style encoder, compared with the truth after steps of the flight's own loop.
+
+    Journeys over worlds go on from step to step. They are no part of a checkpoint: a run that goes on begins new ones.
+    """
 
     name = "refiner"
 
-    def __init__(self, kit: Kit, worlds: WorldSet, photos: PhotoSet | None, config: RefinerTraining) -> None:
-        self.kit, self.worlds, self.photos, self.config = kit, worlds, photos, config
+    def __init__(
+        self,
+        kit: Kit,
+        worlds: WorldSet,
+        photos: PhotoSet | None,
+        config: RefinerTraining,
+        flights: FlightSet | None = None,
+    ) -> None:
+        self.kit, self.worlds, self.photos, self.config, self.flights = kit, worlds, photos, config, flights
         refiner = Refiner(config.network).to(kit.device).to(memory_format=torch.channels_last)
-        critic = MultiScaleDiscriminator(config.discriminator).to(kit.device).to(memory_format=torch.channels_last)
-        self.refiner, self.critic = refiner, critic
-        self.modules = {"refiner": refiner, "critic": critic}
-        self.optimisers = {
-            "refiner": torch.optim.Adam(refiner.parameters(), config.learning_rate_g, betas=(0.0, 0.9)),
-            "critic": torch.optim.Adam(critic.parameters(), config.learning_rate_d, betas=(0.0, 0.9)),
-        }
-        self.ema = {"refiner": EMA(refiner, 0.998)}
+        self.refiner = refiner
+        self.modules = {"refiner": refiner}
+        self.optimisers = {"refiner": torch.optim.Adam(refiner.parameters(), config.learning_rate, betas=(0.9, 0.99))}
+        self.ema = {"refiner": EMA(refiner, 0.99)}
+        self.flying: list[Journey] = []
 
     def step(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         config = self.config
-        refiner, critic = self.refiner, self.critic
+        refiner = self.refiner
         # The rate falls to nothing over the last third.
-        rate = min(1.0, 3 * (1 - self.kit.progress))
-        for optimiser, full in zip(
-            self.optimisers.values(), (config.learning_rate_g, config.learning_rate_d), strict=True
-        ):
-            for group in optimiser.param_groups:
-                group["lr"] = full * rate
-        view, rgb, depth = self.batch(config.batch, generator)
-        noise = torch.randn(len(rgb), 1, *rgb.shape[-2:], generator=generator).to(rgb.device)
+        for group in self.optimisers["refiner"].param_groups:
+            group["lr"] = config.learning_rate * min(1.0, 3 * (1 - self.kit.progress))
+        journeys = self.journeys(generator)
         with self.kit.autocast():
-            mu, logvar = refiner.style(rgb, depth)
-            z = StyleEncoder.sample(mu.float().cpu(), logvar.float().cpu(), generator).to(rgb.device)
-            out = refiner(view, z, noise)
+            looks, logvar = refiner.style(*self._stacked([(j.rgb, j.depth) for j in journeys]))
+        mu, colours = looks.float().split([logvar.shape[1], looks.shape[1] - logvar.shape[1]], dim=1)
+        z = StyleEncoder.sample(mu.cpu(), logvar.float().cpu(), generator).to(self.kit.device)
+        view, out, drawn, (rgb, depth) = self.unroll(journeys, torch.cat([z, colours], dim=1), generator)
 
         sky = torch.isinf(depth)
-        fake = torch.cat([out.rgb * 2 - 1, normalised_log_depth(out.depth(view))[:, None]], dim=1)
-        real = torch.cat([rgb * 2 - 1, normalised_log_depth(depth)[:, None]], dim=1)
-
-        with self.kit.autocast():
-            d_loss = hinge_d(critic(real), critic(fake.detach()))
-        self.kit.descend(self.optimisers["critic"], d_loss)
-
         hole = ~view.known
-        free = torch.maximum(hole.float(), magnified(view.density))[:, None]
-        critic.requires_grad_(False)
-        with self.kit.autocast():
-            judged, wanted = critic(fake), critic(real)
-        critic.requires_grad_(True)
+        free = torch.maximum((hole | drawn).float(), magnified(view.density))[:, None]
         losses = {
             "l1": config.l1_weight * masked_l1(out.rgb, rgb, free),
+            "square": config.square_weight * masked_l1((out.rgb - rgb) ** 2, torch.zeros_like(rgb), free),
             "laplacian": config.laplacian_weight * laplacian_l1(out.rgb, rgb, free),
-            "adversarial": config.adversarial_weight * hinge_g(judged),
-            "features": config.feature_weight * feature_matching(wanted, judged),
             "depth": config.depth_weight * masked_l1(out.log_depth, depth.log(), hole & ~sky),
             "sky": config.sky_weight * self._sky_loss(out.sky_logit, sky, hole),
-            "kl": config.kl_weight * kl_divergence(mu.float(), logvar.float()),
+            "kl": config.kl_weight * kl_divergence(mu, logvar.float()),
         }
         self.kit.descend(self.optimisers["refiner"], torch.stack(list(losses.values())).sum(), max_norm=10.0)
-        return {"critic": d_loss.detach(), **{name: loss.detach() for name, loss in losses.items()}}
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def journeys(self, generator: torch.Generator) -> list[Journey]:
+        """A batch: the long journeys in progress, new ones for those that are over, and short ones."""
+        self.flying = [journey for journey in self.flying if not journey.over]
+        while len(self.flying) < self.config.long:
+            self.flying.append(self.long_journey(generator))
+        return self.flying + [self.short_journey(generator) for _ in range(self.config.short)]
+
+    def long_journey(self, generator: torch.Generator) -> Journey:
+        """Over a world; a short one where there are no flights."""
+        if self.flights is None:
+            return self.short_journey(generator)
+        return world_journey(self.flights, int(torch.randint(len(self.flights), (), generator=generator)), generator)
+
+    def short_journey(self, generator: torch.Generator) -> Journey:
+        """Of a few keyframes: out of a photo and back, or between the frames of a pair."""
+        config = self.config
+        if self.photos is not None and chance(generator, config.photo_share):
+            index = int(torch.randint(len(self.photos), (), generator=generator))
+            return photo_journey(self.photos, index, config.height, config.width, generator)
+        return pair_journey(self.worlds, int(torch.randint(config.pairs, (), generator=generator)), generator)
+
+    def unroll(
+        self, journeys: list[Journey], z: Tensor, generator: torch.Generator
+    ) -> tuple[ViewBatch, Refined, Tensor, tuple[Tensor, Tensor]]:
+        """Fly to the next true frame of each journey; gradients go through the last steps, not through those before.
+
+        Returns:
+            the last views, what they became, where (B, H, W) they show what the steps before have drawn, and the true
+            rgb and depth.
+        """
+        with torch.no_grad():
+            for journey, code in zip(journeys, z, strict=True):
+                while journey.reached + LAST_STEPS - 1 not in journey.truths:
+                    self.advance(self.refiner, [journey], code[None], generator)
+        truths = [journey.truths[journey.reached + LAST_STEPS - 1] for journey in journeys]
+        views, batch, out, drawn = self.advance(self.refiner, journeys, z, generator)
+        for _ in range(LAST_STEPS - 1):
+            earlier = list(zip(views, out.rgb, strict=True))
+            views, batch, out, drawn = self.advance(self.refiner, journeys, z, generator, earlier)
+        return batch, out, drawn, self._stacked(truths)
+
+    def advance(
+        self,
+        refiner: Refiner,
+        journeys: list[Journey],
+        z: Tensor,
+        generator: torch.Generator,
+        earlier: list[tuple[View, Tensor]] | None = None,
+    ) -> tuple[list[View], ViewBatch, Refined, Tensor]:
+        """One keyframe of each journey: look, complete, write.
+
+        Args:
+            refiner: what completes.
+            z: (B, ...) styles.
+            earlier: the views one keyframe before and what they became, for gradients to go back to.
+        """
+        views = [journey.look() for journey in journeys]
+        rgb, drawn = [view.rgb for view in views], [torch.zeros_like(view.known) for view in views]
+        for k, (before, picture) in enumerate(earlier or []):
+            rgb[k], drawn[k] = drawn_before(views[k], before, picture.cpu())
+        batch = ViewBatch.of(views)
+        batch = ViewBatch(torch.stack(rgb), batch.depth, batch.density, batch.known).to(self.kit.device)
+        noise = torch.randn(len(rgb), 1, *rgb[0].shape[-2:], generator=generator).to(self.kit.device)
+        with self.kit.autocast():
+            out = refiner(batch, z, noise)
+        for journey, view, picture, depth in zip(journeys, views, out.rgb, out.depth(batch), strict=True):
+            journey.write(view, picture.cpu(), depth.cpu(), generator)
+        return views, batch, out, torch.stack(drawn).to(self.kit.device)
+
+    def _stacked(self, frames: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """rgb (B, 3, H, W) and depth (B, H, W) of several frames."""
+        rgb = torch.stack([rgb for rgb, _ in frames]).to(self.kit.device, memory_format=torch.channels_last)
+        return rgb, torch.stack([depth for _, depth in frames]).to(self.kit.device)
 
     @staticmethod
     def _sky_loss(logit: Tensor, sky: Tensor, hole: Tensor) -> Tensor:
@@ -121,65 +179,24 @@ class RefinerRecipe:
         weight = 0.1 + 0.9 * hole.float()
         return (F.binary_cross_entropy_with_logits(logit, sky.float(), reduction="none") * weight).mean()
 
-    def batch(self, count: int, generator: torch.Generator) -> tuple[ViewBatch, Tensor, Tensor]:
-        """Views, and the target rgb (B, 3, H, W) and depth (B, H, W)."""
-        examples = [self.example(generator) for _ in range(count)]
-        views = ViewBatch.of([e.view for e in examples])
-        views = ViewBatch(*(getattr(views, n).to(self.kit.device) for n in ("rgb", "depth", "density", "known")))
-        rgb = torch.stack([e.rgb for e in examples]).to(self.kit.device, memory_format=torch.channels_last)
-        return views, rgb, torch.stack([e.depth for e in examples]).to(self.kit.device)
-
-    def example(self, generator: torch.Generator) -> Example:
-        """One training pair: of a world, or of a photo."""
-        if self.photos is not None and chance(generator, self.config.photo_share):
-            return self._photo_example(self.photos, generator)
-        pair = self.worlds[int(torch.randint(self.config.pairs, (), generator=generator))]
-        # Graded side by side, since both must look the same.
-        graded = grade(torch.cat([pair.source.rgb, pair.target.rgb], dim=2), generator)
-        source_rgb, target_rgb = graded.split(pair.source.rgb.shape[2], dim=2)
-        window = self._window(pair.target.depth, generator)
-        everywhere = torch.ones_like(pair.source.depth, dtype=torch.bool)
-        home = pair.target.camera.crop(*window)
-        view = seen_from(source_rgb, pair.source.depth, everywhere, pair.source.camera, home)
-        return Example(view, _cut(target_rgb, window), _cut(pair.target.depth, window))
-
-    def _photo_example(self, photos: PhotoSet, generator: torch.Generator) -> Example:
-        rgb, depth = photos[int(torch.randint(len(photos), (), generator=generator))]
-        if chance(generator, 0.5):
-            rgb, depth = rgb.flip(-1), depth.flip(-1)
-        rgb = grade(rgb, generator)
-        camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(uniform(generator, 45, 75)))
-        # Nothing far outside the window matters, and rendering costs by the pixel.
-        around = self._window(depth, generator, 1.5)
-        rgb, depth, camera = _cut(rgb, around), _cut(depth, around), camera.crop(*around)
-        window = self._window(depth, generator)
-        view = out_and_back(rgb, depth, camera, random_away(camera, depth, generator), camera.crop(*window))
-        return Example(view, _cut(rgb, window), _cut(depth, window))
-
-    def _window(self, depth: Tensor, generator: torch.Generator, scale: float = 1.0) -> tuple[int, int, int, int]:
-        """A random crop of ``scale`` times the configured size, as far as there is: top, left, height, width."""
-        height = min(round(scale * self.config.height), depth.shape[0])
-        width = min(round(scale * self.config.width), depth.shape[1])
-        top = int(torch.randint(depth.shape[0] - height + 1, (), generator=generator))
-        left = int(torch.randint(depth.shape[1] - width + 1, (), generator=generator))
-        return top, left, height, width
-
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Rows of what is known, its first guess, the refined frame, the true frame, refined disparity."""
-        view, rgb, depth = self.batch(6, generator)
+        """A row for each journey: where it began, what is known at its end, that refined, the truth, disparity."""
+        makers = [self.long_journey] * 4 + [self.short_journey] * 2
+        journeys = [make(generator) for make in makers]
         network = self.ema["refiner"].module
-        noise = torch.randn(len(rgb), 1, *rgb.shape[-2:], generator=generator).to(rgb.device)
-        with self.kit.autocast():
-            out = network(view, network.style(rgb, depth)[0].float(), noise)
-        disparity = (1 - normalised_log_depth(out.depth(view)))[:, None].expand_as(rgb) / 2
-        columns = [view.rgb * view.known[:, None], view.rgb, out.rgb, rgb, disparity]
-        return torch.cat([torch.cat(list(x), dim=1) for x in columns], dim=2).clamp(0, 1).cpu()
+        rows = []
+        for journey in journeys:
+            with self.kit.autocast():
+                z = network.style(*self._stacked([(journey.rgb, journey.depth)]))[0].float()
+            last = max(k for k in journey.truths if k <= max(SAMPLED_STEPS, min(journey.truths)))
+            while journey.reached <= last:
+                views, batch, out, _ = self.advance(network, [journey], z, generator)
+            disparity = (1 - normalised_log_depth(out.depth(batch)))[0].cpu() / 2
+            rgb = views[0].rgb * views[0].known
+            shown = [journey.rgb, rgb, out.rgb[0].cpu(), journey.truths[last][0], disparity.expand_as(rgb)]
+            rows.append(torch.cat(shown, dim=2))
+        return torch.cat(rows, dim=1).clamp(0, 1)
 
     def export(self, folder: Path) -> None:
         network = fuse_spectral_norm(deepcopy(self.ema["refiner"].module))
         network.save_pretrained(folder, dtype=torch.bfloat16, overwrite=True)
-
-
-def _cut(image: Tensor, window: tuple[int, int, int, int]) -> Tensor:
-    top, left, height, width = window
-    return image[..., top : top + height, left : left + width]

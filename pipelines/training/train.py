@@ -53,6 +53,10 @@ class TrainOptions:
     """folder for the rendered worlds"""
     pairs: Count = 2000
     """how many pairs of frames to render"""
+    flights: Path = Path("runs/flights")
+    """folder for the rendered flights, for the refiner"""
+    flight_count: Count = 70
+    """how many flights to render"""
     photos: Path | None = None
     """folder of photographs with a manifest.csv (columns file, licence), for the refiner, views and restyle"""
     places: Path = Path("runs/places")
@@ -108,6 +112,7 @@ def depth(options: TrainOptions):
 
 def refiner(options: TrainOptions):
     """Builder of the refiner recipe."""
+    from pipelines.training.flight_set import FlightSet
     from pipelines.training.photo_set import PhotoSet, free_photos, split
     from pipelines.training.refiner import RefinerRecipe, RefinerTraining
     from pipelines.training.world_set import WorldSet
@@ -115,12 +120,14 @@ def refiner(options: TrainOptions):
     config = RefinerTraining(pairs=options.pairs)
     worlds = WorldSet(options.worlds, config.pairs)
     worlds.make()
+    flights = FlightSet(options.flights, options.flight_count)
+    flights.make()
     photos = None
     if options.photos is not None:
         photos = PhotoSet(split(free_photos(options.photos))[0], load_depth(options.device))
 
     def build(kit: Kit) -> Recipe:
-        return RefinerRecipe(kit, worlds, photos, config)
+        return RefinerRecipe(kit, worlds, photos, config, flights)
 
     return build
 

@@ -1,0 +1,80 @@
+"""Training data for long flights: ways through procedural worlds with the true frame at every other keyframe.
+
+Item k is drawn from ``FLIGHT_SEED`` + k alone, below `HELD_OUT_SEED`, so no world of an evaluation is among them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from infinite_view.flight import KEYFRAME_EVERY
+from pipelines.evaluation.flight_worlds import clear, way
+from pipelines.training.rendering import render_all, save_item
+from pipelines.worlds import World
+from render_refine.camera import Camera
+
+FLIGHT_SEED = 500_000
+TRUTH_EVERY = 2  # keyframes
+TRUTHS = 17  # the photo, and the frames after 2, 4, ... 32 keyframes
+
+
+@dataclass(frozen=True, eq=False)
+class WorldFlight:
+    """A way through a world.
+
+    Attributes:
+        cameras: of all keyframes, 0 to ``TRUTH_EVERY * (TRUTHS - 1)``, in metres.
+        rgb: (TRUTHS, 3, H, W) in [0, 1], what is seen at every ``TRUTH_EVERY``-th of them.
+        depth: (TRUTHS, H, W) its z in metres, inf for sky.
+    """
+
+    cameras: list[Camera]
+    rgb: Tensor
+    depth: Tensor
+
+
+class FlightSet:
+    """A folder of rendered flights."""
+
+    def __init__(self, folder: Path, count: int, *, height: int = 160, width: int = 256) -> None:
+        self.folder, self.count = folder, count
+        self.height, self.width = height, width
+
+    def __len__(self) -> int:
+        return self.count
+
+    def path(self, index: int) -> Path:
+        """Where flight ``index`` is kept."""
+        return self.folder / f"flight_{FLIGHT_SEED}_{self.height}x{self.width}_{index:06d}.safetensors"
+
+    def make(self, processes: int | None = None) -> None:
+        """Render what is missing, on all cores; each file appears whole or not at all."""
+        missing = [k for k in range(self.count) if not self.path(k).exists()]
+        render_all(self._make_one, missing, self.folder, "rendering flights", "world", processes)
+
+    def _make_one(self, index: int) -> None:
+        generator = torch.Generator().manual_seed(FLIGHT_SEED + index)
+        world = World.random(generator)
+        cameras: list[Camera] = []
+        while not cameras or not clear(world, cameras):
+            cameras = way(world, world.random_camera(generator, self.height, self.width))
+        cameras = cameras[::KEYFRAME_EVERY][: TRUTH_EVERY * (TRUTHS - 1) + 1]
+        frames = [world.render(camera, antialias=True) for camera in cameras[::TRUTH_EVERY]]
+        tensors = {
+            "rgb": (torch.stack([frame.rgb for frame in frames]) * 255).round().to(torch.uint8),
+            "depth": torch.stack([frame.depth for frame in frames]),
+            "K": cameras[0].K,
+            "cam_from_world": torch.stack([camera.cam_from_world for camera in cameras]),
+        }
+        save_item(self.path(index), tensors)
+
+    def __getitem__(self, index: int) -> WorldFlight:
+        tensors = load_file(self.path(index))
+        lens = Camera(self.height, self.width, tensors["K"], tensors["cam_from_world"][0])
+        cameras = [lens.at(pose) for pose in tensors["cam_from_world"]]
+        return WorldFlight(cameras, tensors["rgb"].float() / 255, tensors["depth"])

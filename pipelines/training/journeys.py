@@ -1,0 +1,183 @@
+"""Journeys: short or long ways of the flight's own loop, towards frames that are known.
+
+A journey is a memory that holds what a start frame showed, the keyframes that lie ahead, and the true frames of some of
+them. The refiner completes one view after the other and what it draws is written into the memory, so that it
+learns to go on from its own writing. There are three kinds:
+
+* over worlds, from one of the frames of a rendered flight through all that follow;
+* between the two frames of a pair;
+* of single photos, out and back (InfiniteNature-Zero, Li et al. 2022): what a virtual camera sees of the photo
+  is all that is remembered, and at the end of the way home stands the photo.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from infinite_view.flight import BLOCKS, needed
+from infinite_view.refiner import magnified
+from infinite_view.texture import PhotoTexture, blurred
+from infinite_view.virtual_views import random_away, seen_from
+from pipelines.training.augment import chance, grade, haze, uniform
+from pipelines.training.flight_set import TRUTH_EVERY, FlightSet
+from pipelines.training.photo_set import PhotoSet
+from pipelines.training.world_set import WorldSet
+from render_refine.camera import Camera
+from render_refine.depth_maps import near_depth
+from render_refine.memory import View, WorldMemory
+from render_refine.warp import warp_by_depth
+
+LAST_STEPS = 2  # keyframes before each true frame through which gradients go
+
+
+@dataclass(eq=False)
+class Journey:
+    """A flight in progress.
+
+    Attributes:
+        rgb, depth: (3, H, W), (H, W) of the frame whose style it has.
+        camera: of that frame.
+        memory: what is known.
+        cameras: of the keyframes ahead.
+        truths: the true frames (3, H, W), (H, W) at some of them, by number; the last is always there.
+    """
+
+    rgb: Tensor
+    depth: Tensor
+    camera: Camera
+    memory: WorldMemory
+    cameras: list[Camera]
+    truths: dict[int, tuple[Tensor, Tensor]]
+    reached: int = 0
+    texture: PhotoTexture = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.texture = PhotoTexture(self.rgb, self.depth, self.camera)
+
+    @property
+    def over(self) -> bool:
+        """Whether no true frame lies ahead."""
+        return self.reached == len(self.cameras)
+
+    def look(self) -> View:
+        """The view at the next keyframe, as the refiner of a flight is given it."""
+        view = self.memory.render(self.cameras[self.reached])
+        return replace(view, rgb=torch.where(needed(view) & view.known, blurred(view.rgb, BLOCKS), view.rgb))
+
+    def write(self, view: View, rgb: Tensor, depth: Tensor, generator: torch.Generator) -> None:
+        """Remember what was drawn, with detail of the start frame as in a flight, and go on to the next keyframe."""
+        new = needed(view)
+        drawn = replace(view, rgb=rgb.detach(), depth=depth.detach())
+        self.memory.write(self.texture.detailed(drawn, new, generator), drawn.depth, view.camera, new)
+        self.reached += 1
+
+
+def drawn_before(view: View, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """What of a view was drawn at the keyframe before: the way for gradients through the memory, which stores bytes.
+
+    Args:
+        view: of the memory.
+        earlier: the view one keyframe before; rgb: (3, H, W) the picture that it became, with gradients.
+
+    Returns:
+        rgb (3, H, W) with the values of ``view`` and the gradients of what was drawn, and (H, W) bool where.
+    """
+    free = (~earlier.known).float()[None] + magnified(earlier.density)[None]
+    carried, valid = warp_by_depth(
+        torch.cat([rgb, free])[None], view.depth[None], view.camera, earlier.camera, padding="zeros"
+    )
+    drawn = view.known & (carried[0, 3] > 0.5) & valid[0, 0].bool()
+    return view.rgb + drawn * (carried[0, :3] - carried[0, :3].detach()), drawn
+
+
+def world_journey(flights: FlightSet, index: int, generator: torch.Generator) -> Journey:
+    """From a random true frame of a flight to its end."""
+    item = flights[index]
+    count = len(item.rgb)
+    start = int(torch.randint(count - 1, (), generator=generator))
+    # Graded side by side, since all must look the same.
+    frames = grade(torch.cat(list(item.rgb), dim=2), generator).chunk(count, dim=2)
+    unit = near_depth(item.depth[start])
+    cameras = [_in_units(camera, unit) for camera in item.cameras[TRUTH_EVERY * start :]]
+    depth = item.depth / unit
+    memory = WorldMemory()
+    memory.write(frames[start], depth[start], cameras[0])
+    truths = {TRUTH_EVERY * (k - start) - 1: (frames[k], depth[k]) for k in range(start + 1, count)}
+    return Journey(frames[start], depth[start], cameras[0], memory, cameras[1:], truths)
+
+
+def pair_journey(worlds: WorldSet, index: int, generator: torch.Generator) -> Journey:
+    """From the source of a pair to its target."""
+    pair = worlds[index]
+    source_rgb, target_rgb = grade(torch.cat([pair.source.rgb, pair.target.rgb], dim=2), generator).chunk(2, dim=2)
+    unit = near_depth(pair.source.depth)
+    away, home = (_in_units(frame.camera, unit) for frame in (pair.source, pair.target))
+    depth = pair.source.depth / unit
+    memory = WorldMemory()
+    memory.write(source_rgb, depth, away)
+    cameras = _way(away, home, generator)
+    truth = {len(cameras) - 1: (target_rgb, pair.target.depth / unit)}
+    return Journey(source_rgb, depth, away, memory, cameras, truth)
+
+
+def photo_journey(photos: PhotoSet, index: int, height: int, width: int, generator: torch.Generator) -> Journey:
+    """From what a virtual camera sees of a photo back to a crop of the photo, through air that is often hazy."""
+    rgb, depth = photos[index]
+    if chance(generator, 0.5):
+        rgb, depth = rgb.flip(-1), depth.flip(-1)
+    rgb, depth = grade(rgb, generator), depth / near_depth(depth)
+    camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(uniform(generator, 45, 75)))
+    # Nothing far outside the window matters, and rendering costs by the pixel.
+    around = _window(depth, round(1.5 * height), round(1.5 * width), generator)
+    rgb, depth, camera = _cut(rgb, around), _cut(depth, around), camera.crop(*around)
+    away = random_away(camera, depth, generator)
+    caught = seen_from(rgb, depth, torch.ones_like(depth, dtype=torch.bool), camera, away)
+    seen = caught.rgb
+    if chance(generator, 0.5):
+        # One air before both, and more of it before what is farther away.
+        pictures, depths = torch.cat([rgb, seen], dim=2), torch.cat([depth, caught.depth], dim=1)
+        rgb, seen = haze(pictures, depths, generator).chunk(2, dim=2)
+    memory = WorldMemory()
+    memory.write(seen, caught.depth, away, caught.known)
+    window = _window(depth, height, width, generator)
+    home = camera.crop(*window)
+    cameras = _way(home.at(away.cam_from_world), home, generator)
+    truth = _cut(rgb, window), _cut(depth, window)
+    return Journey(*truth, home, memory, cameras, {len(cameras) - 1: truth})
+
+
+def _way(start: Camera, end: Camera, generator: torch.Generator) -> list[Camera]:
+    """A few keyframes from a camera to another one near by, that one included."""
+    count = int(torch.randint(LAST_STEPS, LAST_STEPS + 3, (), generator=generator))
+    first, last = start.world_from_cam, end.world_from_cam
+    cameras = []
+    for k in range(1, count + 1):
+        mixed = torch.lerp(first, last, k / count)
+        # The nearest rotation to a mean of two (both turned by little).
+        u, _, v = torch.linalg.svd(mixed[:3, :3])
+        mixed[:3, :3] = u @ v
+        cameras.append(end.at(torch.linalg.inv(mixed)))
+    return [*cameras[:-1], end]
+
+
+def _in_units(camera: Camera, unit: Tensor) -> Camera:
+    pose = camera.cam_from_world.clone()
+    pose[:3, 3] /= unit
+    return camera.at(pose)
+
+
+def _window(depth: Tensor, height: int, width: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+    """A random crop, as far as there is: top, left, height, width."""
+    height, width = min(height, depth.shape[0]), min(width, depth.shape[1])
+    top = int(torch.randint(depth.shape[0] - height + 1, (), generator=generator))
+    left = int(torch.randint(depth.shape[1] - width + 1, (), generator=generator))
+    return top, left, height, width
+
+
+def _cut(image: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    top, left, height, width = window
+    return image[..., top : top + height, left : left + width]
