@@ -25,6 +25,7 @@ from vid2vid.restyle import carried
 from vid2vid.restyler import FACTS, Known, Restyled, Restyler, RestylerConfig, moment_facts
 
 SKY = CLASSES.index("sky")
+CHANGED, SLIGHT = 0.3, 0.1  # mean change of a picture, of the full range, that weighs about 1; and what is little
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class RestyleTraining:
     batch: int = 4
     second_from: float = 0.3
     critic_from: float = 0.45
-    second_share: float = 0.4
-    critic_share: float = 0.5
+    second_share: float = 0.3
+    critic_share: float = 0.3
     true_labels: float = 0.35
     no_labels: float = 0.1
     swallowed: float = 0.3
@@ -58,7 +59,7 @@ class RestyleTraining:
     photo_steps: float = 0.15
     learning_rate_g: float = 4e-4
     learning_rate_d: float = 4e-4
-    lit_weight: float = 4.0
+    lit_weight: float = 6.0
     l1_weight: float = 10.0
     laplacian_weight: float = 4.0
     steady_weight: float = 4.0
@@ -123,13 +124,17 @@ class RestyleRecipe:
         return scalars | {name: loss.detach() for name, loss in losses.items()}
 
     def nearness(self, drawn: Tensor, batch: Example, frame: int) -> dict[str, Tensor]:
-        """How far a picture (B, 3, h, w) is from the true one."""
-        wanted = batch.target[:, frame]
-        brighter = (wanted - batch.source[:, frame]).mean(dim=1, keepdim=True).clamp_min(0)
-        weight = 1 + self.config.lit_weight * brighter
+        """How far a picture (B, 3, h, w) is from the true one, next to how far it had to go.
+
+        Without that measure the nights would drown the autumns, in which little but the trees changes.
+        """
+        wanted, source = batch.target[:, frame], batch.source[:, frame]
+        scale = CHANGED / (SLIGHT + (wanted - source).abs().mean(dim=(1, 2, 3), keepdim=True))
+        brighter = (wanted - source).mean(dim=1, keepdim=True).clamp_min(0)
+        weight = scale * (1 + self.config.lit_weight * brighter)
         return {
-            "l1": self.config.l1_weight * masked_l1(drawn, wanted, weight) * weight.mean(),
-            "laplacian": self.config.laplacian_weight * laplacian_l1(drawn, wanted),
+            "l1": self.config.l1_weight * (weight * (drawn - wanted).abs()).mean(),
+            "laplacian": self.config.laplacian_weight * laplacian_l1(scale * drawn, scale * wanted),
         }
 
     def labels(self, batch: Example, frame: int, generator: torch.Generator) -> Tensor:
