@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.training.light_pairs import LightPairs, draw_change, told
+from pipelines.training.light_pairs import CHANGES, LightPairs, draw_change, told
 from pipelines.training.light_set import HOURS, LATITUDE, SEASONS, LightSet, light_at, render_lights, solar_hour
 from pipelines.worlds import Light
 from pipelines.worlds.light import sun_angles
@@ -92,7 +92,8 @@ def test_changes_are_of_the_hour_the_season_or_both():
         before, after = draw_change(generator)
         hour, season = before % 3 != after % 3, before // 3 != after // 3
         kinds["both" if hour and season else "hour" if hour else "season" if season else "none"] += 1
-    assert kinds["hour"] > 150 and kinds["season"] > 150 and kinds["both"] > 80 and 20 < kinds["none"] < 90
+    wanted = (*CHANGES, 1 - sum(CHANGES))
+    assert [count / 600 for count in kinds.values()] == pytest.approx(wanted, abs=0.05)
 
 
 def test_what_changes_is_always_told(places):
