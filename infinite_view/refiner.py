@@ -28,7 +28,7 @@ class RefinerConfig:
     """Networks of the refiner, and how freely it may change what is only magnified.
 
     Attributes:
-        generator: its conditions and outputs as above, or without the last three of both: then colours stay.
+        generator: its conditions and outputs are as above.
         style: encoder of the start image; its ``style_dim`` equals the generator's.
         detail: how strongly a magnified surface may change, as a share of the full colour range.
     """
@@ -42,6 +42,11 @@ class RefinerConfig:
         default_factory=lambda: StyleConfig(STYLE_CHANNELS, (16, 32, 64, 64, 64), style_dim=32, grid=(2, 2))
     )
     detail: float = 0.2
+
+    def __post_init__(self) -> None:
+        found = (self.generator.condition_channels, self.generator.out_channels)
+        if found != ((CONDITION_CHANNELS,), OUT_CHANNELS):
+            raise ValueError(f"expected {CONDITION_CHANNELS} condition and {OUT_CHANNELS} output channels, got {found}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,19 +98,14 @@ class Refiner(Pretrained, nn.Module):
             noise: (B, 1, H, W), standard normal: what tells one patch of new ground from another.
         """
         z, colours = z[:, : self.config.style.style_dim], z[:, self.config.style.style_dim :]
-        condition = view.condition(noise)
-        tinted = self.config.generator.out_channels == OUT_CHANNELS
-        if tinted:
-            expected = view.expected_change(colours.float().unflatten(1, (3, STEPS)))
-            condition = torch.cat([condition, 4 * expected], dim=1)
-        out = self.generator(condition, z=z).float()
+        expected = view.expected_change(colours.float().unflatten(1, (3, STEPS)))
+        out = self.generator(torch.cat([view.condition(noise), 4 * expected], dim=1), z=z).float()
         hole = (~view.known)[:, None].float()
         coarse = magnified(view.density)[:, None] * (1 - hole)
         change = torch.tanh(out[:, :3])
         rgb = view.rgb + INVENTION * hole * without_drift(change, hole)
         rgb = rgb + self.config.detail * coarse * without_drift(change, coarse)
-        if tinted:
-            rgb = rgb + 2 * torch.sigmoid(out[:, 5:]) * expected
+        rgb = rgb + 2 * torch.sigmoid(out[:, 5:]) * expected
         depth = torch.where(torch.isinf(view.depth), view.far()[:, None, None], view.depth)
         # Only holes get a new depth, within a factor of e of the first guess. Its scale is locked on the
         # overlap: what the network would add to known surfaces, in the median, is taken off everywhere.

@@ -38,7 +38,7 @@ from render_refine.spade import SpadeConfig, StyleConfig
 HEIGHT, WIDTH = 32, 48
 FOV = math.radians(60)
 CAMERA = Camera.from_fov(HEIGHT, WIDTH, FOV)
-TINY = RefinerConfig(SpadeConfig((8,), 5, (8, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)))
+TINY = RefinerConfig(SpadeConfig((11,), 8, (8, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)))
 
 
 def smooth(seed: int, height: int = HEIGHT, width: int = WIDTH) -> torch.Tensor:

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
 from infinite_view.flight import KEYFRAME_EVERY, Painter, flight, forgetful_flight, needed
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
@@ -19,7 +20,7 @@ from render_refine.spade import SpadeConfig, StyleConfig
 
 FOV = math.radians(60)
 TINY = RefinerConfig(
-    SpadeConfig((8,), 5, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)), detail=0.4
+    SpadeConfig((11,), 8, (16, 16, 8), 8, style_dim=4), StyleConfig(4, (8, 8), style_dim=4, grid=(1, 1)), detail=0.4
 )
 
 
@@ -162,7 +163,7 @@ def test_known_pixels_are_never_changed(scene, refiner):
     rgb, depth, camera = scene
     view = out_and_back(rgb, depth, camera, camera.at(pose_from(torch.tensor([0.2, 0, -0.5]), yaw=0.15)), camera)
     batch = ViewBatch.of([view])
-    z = torch.zeros(1, 4)
+    z = torch.zeros(1, 4 + 3 * STEPS)  # a start image of one colour at all distances
     noise = torch.randn(1, 1, 48, 72, generator=torch.Generator().manual_seed(0))
     out = refiner(batch, z, noise)
     sharp = view.known & (view.density >= 0.8)
