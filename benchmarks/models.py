@@ -32,6 +32,7 @@ from pipelines.perception.agreement import confusion, mean_iou, pixel_accuracy
 from pipelines.training.clip_set import ClipSet
 from pipelines.training.photo_set import PhotoSet, free_photos, split
 from pipelines.training.world_set import HELD_OUT_SEED, WorldSet
+from pipelines.worlds.world import Frame
 from render_refine.camera import Camera
 from render_refine.memory import View
 from render_refine.metrics import laplacian_energy, psnr
@@ -41,10 +42,9 @@ from vid2vid.generator import one_hot
 Scores = dict[str, float]
 
 
-def depth_scores(worlds: WorldSet) -> dict[str, Scores]:
-    """Mean scores of the depth model and of the row prior."""
+def depth_scores(targets: list[Frame]) -> dict[str, Scores]:
+    """Mean scores of the depth model and of the row prior: what the other frames show in a row, on average."""
     estimate = load_depth()
-    targets = [worlds[k].target for k in range(worlds.count)]
     log_near = [f.depth.log() - f.depth[f.depth.isfinite()].log().median() for f in targets]
     rows: dict[str, list[Scores]] = {"model": [], "row prior": []}
     for index, frame in enumerate(targets):
@@ -180,10 +180,12 @@ def main() -> None:
     options = parser.parse_args()
     worlds = WorldSet(options.worlds, options.count, seed=HELD_OUT_SEED)
     worlds.make()
-    report = {"depth": depth_scores(worlds), "refiner, worlds": refiner_scores(world_views(worlds))}
+    targets = [worlds[k].target for k in range(worlds.count)]
+    report = {"depth, landscapes": depth_scores(targets), "refiner, worlds": refiner_scores(world_views(worlds))}
     if options.clips:
         clips = ClipSet(options.clips, options.count, frames=4, seed=HELD_OUT_SEED)
         clips.make()
+        report["depth, streets"] = depth_scores([clips[k].frame(0) for k in range(0, clips.count, 2)])
         report |= {f"motion, {kind}": scores for kind, scores in motion_scores(clips).items()}
         report["segmenter"] = segmenter_scores(clips)
     if options.photos:

@@ -24,8 +24,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def load_depth(device: torch.device | str = "cpu") -> DepthEstimator:
-    """The bundled landscape depth estimator."""
-    return DepthEstimator(loaded(UNet, WEIGHTS / "depth", device))
+    """The bundled depth estimator."""
+    return DepthEstimator(loaded(UNet, WEIGHTS / "depth", device), load_segmenter(device=device))
 
 
 def load_refiner(folder: Path | None = None, device: torch.device | str = "cpu") -> Refiner:

@@ -1,7 +1,8 @@
-"""Depth from a single photo, for landscapes: a small U-Net, trained on procedural worlds alone.
+"""Depth from a single photo, outdoors above all: a small U-Net, trained on procedural worlds alone.
 
-The network says how far each pixel is, up to an unknown scale, and whether it is sky. One unit of depth is
-set to the nearest tenth of the picture, so that every photo comes in like units.
+The network says how far each pixel is, up to an unknown scale, and whether it is sky; on the sky a segmenter, which has
+seen real ones, has the greater say. One unit of depth is set to the nearest tenth of the picture, so that every photo
+comes in like units.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.perception.segmentation import Segmenter
 from render_refine.depth_maps import NEAREST_SHARE, guided_filter, sharpen_edges
 from render_refine.fill import pull_push
 from render_refine.precision import autocast
@@ -23,13 +25,16 @@ WORKING_AREA = 192 * 320  # pixels that the network looks at
 LARGEST_RATIO = 300.0  # of the farthest to the nearest depth
 SMALL_SKY = 0.05  # of the picture
 LEAST_GROUND = 0.01  # of the picture; with less, nothing is sky
+SURE = 4.0  # log odds beyond which neither network says more about the sky
+OWN_SHARE = 0.2  # of the depth network's opinion on the sky, beside a segmenter's
 
 
 class DepthEstimator:
-    """A network and what it takes to ask it about a photo of any size."""
+    """A network and what it takes to ask it about a photo of any size; and a segmenter, which knows skies."""
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: UNet, segmenter: Segmenter | None = None) -> None:
         self.network = network.eval()
+        self.segmenter = segmenter
 
     @torch.no_grad()
     def __call__(self, rgb: Tensor) -> Tensor:
@@ -41,15 +46,17 @@ class DepthEstimator:
         # The mean over the mirrored photo is steadier than either.
         both = torch.cat([small, small.flip(-1)]).contiguous(memory_format=torch.channels_last)
         with autocast(rgb.device):
-            out = self.network(both * 2 - 1)
-        out = 0.5 * (out[:1] + out[1:].flip(-1)).float()
+            out = self.network(both * 2 - 1).float()
+        if self.segmenter is not None:
+            says = self.segmenter.evidence(both, "sky").clamp(-SURE, SURE)
+            out = torch.cat([out, torch.lerp(says, out[:, 1:].clamp(-SURE, SURE), OWN_SHARE)], dim=1)
+        out = 0.5 * (out[:1] + out[1:].flip(-1))
         out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
         out = guided_filter(rgb[None], out, radius=max(2, round(0.01 * max(height, width))))[0]
-        log_depth, sky = out[0], out[1] > 0
-        tidy = tidy_sky(sky)
+        log_depth, unseen = out[0], out[1] > 0
+        sky = tidy_sky(out[-1] > 0)
         # Where the network took ground for sky it has no opinion on its depth: that comes from around.
-        log_depth = pull_push(log_depth[None, None], (~sky | tidy)[None, None].to(log_depth.dtype))[0, 0]
-        sky = tidy
+        log_depth = pull_push(log_depth[None, None], (~unseen | sky)[None, None].to(log_depth.dtype))[0, 0]
         if sky.float().mean() > 1 - LEAST_GROUND:
             # Clouds from edge to edge, say. Into a sky at infinity one could fly for ever and see nothing move.
             return torch.ones_like(log_depth)

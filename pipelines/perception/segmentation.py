@@ -72,12 +72,20 @@ class Segmenter(Pretrained):
     @torch.no_grad()
     def segment(self, rgb: Tensor) -> Tensor:
         """rgb (3, H, W) sRGB in [0, 1], of any size, to labels (H, W) int64, ids of ``CLASSES``."""
-        height, width = rgb.shape[-2:]
-        small = reduced(rgb[None], self.config.side)
+        return self.ids(rgb.device)[self._logits(rgb[None])[0].argmax(dim=0)]
+
+    @torch.no_grad()
+    def evidence(self, rgb: Tensor, name: str) -> Tensor:
+        """Log odds (B, 1, H, W) of the class ``name`` in pictures (B, 3, H, W)."""
+        log_p = self._logits(rgb).log_softmax(dim=1)[:, self.config.classes.index(name)][:, None]
+        return log_p - torch.log1p(-log_p.exp().clamp_max(1 - 1e-7))
+
+    def _logits(self, rgb: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, classes, H, W)."""
+        small = reduced(rgb, self.config.side)
         with autocast(rgb.device):
             logits = self(small.contiguous(memory_format=torch.channels_last)).float()
-        logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-        return self.ids(logits.device)[logits[0].argmax(dim=0)]
+        return F.interpolate(logits, rgb.shape[-2:], mode="bilinear", align_corners=False)
 
     def ids(self, device: torch.device | str = "cpu") -> Tensor:
         """The id in ``CLASSES`` of each of the network's classes, (classes,) int64."""
