@@ -2,12 +2,13 @@
 
     move    -> where the camera is at the next keyframe, and on the way there
     render  -> the memory as that camera sees it, with holes and magnified surfaces
-    refine  -> a complete frame, with the photo's strength of detail and within bounds
+    refine  -> a complete frame within bounds, and detail like the photo's upon it
     write   -> what was not known goes into the memory; the rest stays as it was
     repeat  -> the frames up to the keyframe are views of the memory
 
 The original (Liu et al. 2021) keeps only the last frame, so it forgets, and copies of copies blur. Here
-the memory is written once and read for ever; `forgetful_flight` is the original's loop, for comparison.
+the memory is written once and read for ever, and detail that was made up is a layer of its own, upon which nothing is
+built; `forgetful_flight` is the original's loop, for comparison.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ GUARD = 16  # pixels around the picture that are drawn with it
 NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
 BLOCKY = 0.5  # the same for a pixel alone
 PLACE = 3  # radius in pixels of what is drawn again at once
-BLOCKS = 0.7  # pixels of blur that take away the blocks of magnified points
+BLOCKS = 0.45  # pixels of blur that take away the blocks of magnified points
+KEPT = 0.5  # of the detail that was made up for a surface, when it is drawn again
+MADE_UP = 0.5  # of the detail that new ground lacks beside the photo: what is made up is wrong, pixel by pixel
 ATTEMPTS = 3  # drawings of a keyframe before it takes the first guess
 
 
@@ -69,20 +72,26 @@ class Painter:
         if self.refiner is None:
             return view
         new = needed(view)
-        # Points seen from too near show as blocks; drawn upon and stored, these would grow with every keyframe.
-        view = replace(view, rgb=torch.where(new & view.known, blurred(view.rgb, BLOCKS), view.rgb))
+        # What is drawn again goes out from what was drawn, not from detail that was made up for it: errors do not add
+        # up. That detail stays, but fades, as finer detail comes. Points seen from too near show as blocks; drawn upon
+        # and stored, these would grow with every keyframe.
+        again = new & view.known
+        detail = KEPT * again * blurred(view.rgb - view.plain, BLOCKS)
+        guess = replace(view, rgb=torch.where(again, blurred(view.plain, BLOCKS), view.plain))
         for _ in range(ATTEMPTS):
             # The noise depends on the seed and on how much was drawn before, never on global state.
             # (Only the low 32 bits of a seed count on the CPU.)
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.drawn) % 2**32)
             self.drawn += 1
-            done = self._draw(self.refiner, view, generator)
-            if self.bounds.hold(view, done, new):
+            done = self._draw(self.refiner, guess, generator)
+            if self.bounds.hold(guess, done, new):
                 break
             self.refused += 1
         else:
-            done = view
-        return replace(done, rgb=self.texture.detailed(done, new, generator))
+            done = guess
+        shown = replace(done, rgb=torch.where(new, (done.rgb + detail).clamp(0, 1), view.rgb))
+        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, generator), MADE_UP)
+        return replace(done, rgb=rgb, plain=done.rgb)
 
     def _draw(self, refiner: Refiner, view: View, generator: torch.Generator) -> View:
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
@@ -116,7 +125,7 @@ def flight(
         frames, the memory growing only with what is new.
     """
     painter = Painter(refiner, rgb, depth, camera, seed)
-    memory = WorldMemory(rgb.device)
+    memory = WorldMemory(rgb.device, layers=2)
     memory.write(rgb, depth, camera)
     memory.witness(camera, depth)
     view = photo = memory.render(camera)
@@ -144,7 +153,7 @@ def forgetful_flight(
 ) -> Generator[Frame, None, None]:
     """The loop of Infinite Nature: as `flight`, but all that is kept is the last frame."""
     painter = Painter(refiner, rgb, depth, camera, seed)
-    view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool))
+    view = View(camera, rgb, depth, torch.ones_like(depth), torch.ones_like(depth, dtype=torch.bool), rgb)
     for shown in range(frames):
         (asked,) = _ask(move, shown, 1, view)
         if not same_view(asked, view.camera):
@@ -184,7 +193,7 @@ def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> tuple[
     depth, hides = memory.behind_seen(done.depth, view.camera, hole)
     inner = torch.zeros_like(hole)
     _without_border(inner, GUARD // 2).fill_(True)
-    memory.write(done.rgb, depth, view.camera, inner & new & ~hides)
+    memory.write(done.rgb, depth, view.camera, inner & new & ~hides, done.plain)
     done = _cropped(replace(done, depth=depth), camera)
     hides = _without_border(hides, GUARD)
     memory.witness(camera, torch.where(hides, 0.0, done.depth))
@@ -196,5 +205,5 @@ def _without_border(image: Tensor, border: int) -> Tensor:
 
 
 def _cropped(view: View, camera: Camera) -> View:
-    parts = (_without_border(image, GUARD) for image in (view.rgb, view.depth, view.density, view.known))
+    parts = (_without_border(image, GUARD) for image in (view.rgb, view.depth, view.density, view.known, view.plain))
     return View(camera, *parts)

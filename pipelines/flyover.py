@@ -55,6 +55,7 @@ examples:
   viewsynth flyover coast.jpg --size 384x640 --frames 600 --fps 30 --meander 0.5
   viewsynth flyover coast.jpg -o loop.mp4 --loop --frames 480
   viewsynth flyover coast.jpg --camera path.json --preview
+  viewsynth flyover coast.jpg --adapt 120
   viewsynth flyover coast.jpg --depth coast_depth.npy --camera orbit
 
 cameras:
@@ -107,6 +108,9 @@ class FlyoverOptions:
     """of what is drawn where the photo does not say: same seed, same video"""
     weights: Path | None = None
     """folder of a refiner of your own (config.json, model.safetensors)"""
+    adapt: float = 0.0
+    """seconds in which a copy of the refiner learns the photo before the flight, on ways out of it and back; how much
+    it learns depends on the machine, so that not even the same seed gives the same video"""
     depth: Path | None = None
     """depth of the photo, instead of estimating it: .npy, .pfm, .exr (depth) or 16-bit .png (inverse depth)"""
     device: str = "cpu"
@@ -146,6 +150,7 @@ def main(argv: Sequence[str]) -> None:
             depth=depth,
             memory=options.memory,
             planned_for=full,
+            adapt=options.adapt,
         )
         with closing(stream):
             for frame in progress(stream, frames, "flyover"):
@@ -167,6 +172,10 @@ def check(options: FlyoverOptions) -> None:
             raise InputError(f"--meander {options.meander:g}: expected 0 to {LARGEST_MEANDER:g}")
     if options.scale is not None and options.camera in CAMERAS:
         raise InputError(f"--scale is for files, not for --camera {options.camera}")
+    if options.adapt < 0:
+        raise InputError(f"--adapt {options.adapt:g}: expected seconds, 0 or more")
+    if options.adapt and not options.refine:
+        raise InputError("--adapt teaches the network that --no-refine leaves out; give one of the two")
     if options.loop and not options.memory:
         raise InputError("--loop needs the memory: without it the way back looks different")
     if options.cameras_out is not None:
@@ -250,6 +259,7 @@ class FlyoverPipeline:
         depth: Tensor | None = None,
         memory: bool = True,
         planned_for: tuple[int, int] | None = None,
+        adapt: float = 0.0,
     ) -> Generator[Frame, None, None]:
         """Fly into a photo; frame 0 of every move by name is the photo itself.
 
@@ -264,6 +274,7 @@ class FlyoverPipeline:
             depth: (H, W) z of the photo in any unit, inf in the sky; estimated when left out.
             memory: False keeps only the last frame.
             planned_for: size of the frames that these are a preview of.
+            adapt: seconds in which a copy of the refiner learns the photo, before this returns.
 
         Yields:
             frames with rgb (3, height, width) in [0, 1], depth in units of the photo's nearest tenth, and camera.
@@ -286,7 +297,12 @@ class FlyoverPipeline:
             move = make_move(camera, Scene.of(seen.cpu(), FIELD_OF_VIEW), frames, loop=loop, meander=meander)
         start = lens.at(move.photo_pose).to(self.device)
         fly = flight if memory else forgetful_flight
-        return fly(rgb, z, start, move, frames, refiner=self.refiner, seed=seed)
+        refiner = self.refiner
+        if refiner is not None and adapt > 0:
+            from pipelines.flyover_adaptation import adapted  # training is not loaded for flights without
+
+            refiner = adapted(refiner, rgb, z, lens, adapt, self.device, seed)
+        return fly(rgb, z, start, move, frames, refiner=refiner, seed=seed)
 
     def take(self, photo: Tensor, depth: Tensor | None, height: int, width: int) -> tuple[Tensor, Tensor]:
         """The photo (3, height, width) and its depth (height, width), whose nearest tenth is at 1."""

@@ -31,6 +31,7 @@ class View:
         depth: (H, W) z in scene units, inf in the sky.
         density: (H, W) points per pixel on the visible surface: 1 as stored, 0.25 magnified twofold, 0 in holes.
         known: (H, W) bool, False in holes.
+        plain: (3, H, W) as ``rgb``, but without the detail that was made up; in a memory of one layer the same.
     """
 
     camera: Camera
@@ -38,6 +39,7 @@ class View:
     depth: Tensor
     density: Tensor
     known: Tensor
+    plain: Tensor
 
     @property
     def sky(self) -> Tensor:
@@ -50,9 +52,14 @@ class WorldMemory:
 
     The same surface may be stored several times, each time finer, as the camera comes nearer; a view
     prefers the points that were made for its distance, so going back shows what was shown before.
+
+    Args:
+        device: where the points are.
+        layers: 1, or 2 to keep what was drawn apart from the detail that was made up for it.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
+    def __init__(self, device: torch.device | str = "cpu", layers: int = 1) -> None:
+        self.layers = layers
         self.surface = ChunkedCloud(device)
         self.dome = ChunkedCloud(device)
         self.witnesses: list[tuple[Camera, Tensor]] = []
@@ -61,7 +68,9 @@ class WorldMemory:
         return len(self.surface) + len(self.dome)
 
     @torch.no_grad()
-    def write(self, rgb: Tensor, depth: Tensor, camera: Camera, mask: Tensor | None = None) -> None:
+    def write(
+        self, rgb: Tensor, depth: Tensor, camera: Camera, mask: Tensor | None = None, plain: Tensor | None = None
+    ) -> None:
         """Store pixels of a frame.
 
         Args:
@@ -69,8 +78,10 @@ class WorldMemory:
             depth: (H, W) z in scene units; inf goes to the dome.
             camera: of the same size.
             mask: (H, W) bool, the pixels to store; all when left out.
+            plain: as ``rgb``, without the detail that was made up; the same when left out. Kept in a second layer.
         """
         mask = torch.ones_like(depth, dtype=torch.bool) if mask is None else mask
+        rgb = rgb if self.layers == 1 else torch.cat([rgb, rgb if plain is None else plain])
         colours = (rgb.clamp(0, 1) * 255).round().to(torch.uint8)
         self.surface.append(lift(colours, depth, camera, mask))
         self.dome.append(lift_sky(colours, camera, mask & torch.isinf(depth)))
@@ -131,30 +142,31 @@ class WorldMemory:
             return view
         # A hole is sky where the sky is all around, and otherwise ground: neither takes the other's colours.
         disparity, sky = 1 / view.depth[None, None], view.sky
-        colours, known = view.rgb[None], view.known[None, None]
+        shown = torch.cat([view.rgb, view.plain][: self.layers])
+        colours, known = shown[None], view.known[None, None]
         in_sky = fill_far(sky[None, None].to(colours.dtype), disparity, known)[0, 0] > 0.5
         ground = fill_far(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
-        guess = ground[:3]
+        guess = ground[:-1]
         if (in_sky & ~view.known).any():
-            guess = torch.where(in_sky, _fill_sky(view.rgb, view.known & sky), guess)
-        far = torch.where(in_sky, torch.inf, 1 / ground[3].clamp_min(1e-8))
-        rgb = torch.where(view.known, view.rgb, guess.clamp(0, 1))
+            guess = torch.where(in_sky, _fill_sky(shown, view.known & sky), guess)
+        far = torch.where(in_sky, torch.inf, 1 / ground[-1].clamp_min(1e-8))
+        shown = torch.where(view.known, shown, guess.clamp(0, 1))
         depth = torch.where(view.known, view.depth, far)
         # Between the points of a rough surface single pixels stay open. They are no places that nobody saw.
-        closed = closing(known.to(rgb.dtype), PINHOLE)[0, 0] > 0.5
+        closed = closing(known.to(shown.dtype), PINHOLE)[0, 0] > 0.5
         density = torch.where(closed & ~view.known, 1.0, view.density)
-        return View(camera, rgb, depth, density, closed)
+        return View(camera, shown[:3], depth, density, closed, shown[-3:])
 
     @torch.no_grad()
     def look(self, camera: Camera) -> View:
         """The memory seen from ``camera``; what stands in its holes means nothing."""
         front = self._splat(self.surface.seen_by(camera), camera)
-        octaves = front.features[:, 3]
+        octaves = front.features[:, -1]
         depth = torch.where(front.coverage > COVERED, front.depth, torch.inf)
         # Points that are magnified p-fold lie 1 / p^2 to a pixel, on ground at a grazing angle 1 / p^3. Where
         # fewer are counted, neighbours hide each other (rough slopes, silhouettes): that is no lack of detail.
         density = torch.maximum(front.coverage, torch.exp2(-3 * octaves)).clamp_max(1)
-        rgb, depth, density = (x[0] for x in close_cracks(front.features[:, :3], depth, density))
+        rgb, depth, density = (x[0] for x in close_cracks(front.features[:, :-1], depth, density))
         rgb, depth, density = without_specks(rgb, depth, density, front.coverage[0])
         solid = torch.isfinite(depth)
 
@@ -166,19 +178,19 @@ class WorldMemory:
         sky_seen = sky.coverage > COVERED
         sky_covered = closing(sky_seen[:, None].to(rgb.dtype), SKY_GAP)[0, 0] > 0.5
         known = solid | sky_covered
-        sky_rgb = pull_push(sky.features[:, :3], sky_seen[:, None].to(rgb.dtype))[0]
+        sky_rgb = pull_push(sky.features[:, :-1], sky_seen[:, None].to(rgb.dtype))[0]
         rgb = torch.where(solid, rgb, sky_rgb)
         density = torch.where(solid, density, sky_covered.to(density.dtype))
 
-        return View(camera, rgb.clamp(0, 1), depth, density, known)
+        rgb = rgb.clamp(0, 1)
+        return View(camera, rgb[:3], depth, density, known, rgb[-3:])
 
     def _splat(self, cloud: PointCloud, camera: Camera) -> Splat:
-        """Splat a cloud; the features are rgb and magnification in octaves."""
+        """Splat a cloud; the features are rgb, layer by layer, and magnification in octaves."""
+        if not len(cloud):
+            cloud = PointCloud.empty(3 * self.layers, device=cloud.xyz.device)
         uv, z = camera.project(cloud.xyz)
-        reach = 1.0
-        seen = (z > 0) & (uv > -reach).all(dim=-1)
-        seen &= (uv[:, 0] < camera.width + reach) & (uv[:, 1] < camera.height + reach)
-        uv, z, cloud = uv[seen], z[seen], cloud[seen]
+        # (Chunks let few points through that lie outside of the picture; sorting these out costs more than they do.)
         # Size of the stored pixel in this view, in octaves: 0 where the point was made for this distance.
         octaves = torch.log2(cloud.footprint * camera.focal / z)
         fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
@@ -187,7 +199,7 @@ class WorldMemory:
 
 
 def _fill_sky(rgb: Tensor, known: Tensor) -> Tensor:
-    """A sky (3, H, W) filled from where it is ``known`` (H, W) in its rows, then from the rows beside."""
+    """A sky (C, H, W) filled from where it is ``known`` (H, W) in its rows, then from the rows beside."""
     # The colours of a sky go by height above the horizon.
     weight = known.to(rgb.dtype)
     rows = pull_push(rgb.transpose(0, 1)[:, :, None], weight[:, None, None])
@@ -199,7 +211,7 @@ def without_specks(rgb: Tensor, depth: Tensor, density: Tensor, coverage: Tensor
     """Close gaps of a single pixel between the points of a surface, through which one sees what lies behind.
 
     Args:
-        rgb: (3, H, W); depth: (H, W), inf where nothing is; density: (H, W).
+        rgb: (C, H, W); depth: (H, W), inf where nothing is; density: (H, W).
         coverage: (H, W) points per pixel. Where these lie one to a pixel there are no gaps.
 
     Returns:

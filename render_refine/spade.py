@@ -9,21 +9,18 @@ conditions in sequence it is the Multi-SPADE of Mallya et al. (world-consistent 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from render_refine.pretrained import Pretrained
+from render_refine.spectral import spectral_conv
 
 EPS = 1e-5
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 class Shortcut(Protocol):
@@ -160,13 +157,6 @@ class SpadeNorm(nn.Module):
         return F.conv2d(hidden, weight, bias + 1, padding=1), self.mlp_beta[k](hidden)
 
 
-def _conv(
-    in_channels: int, out_channels: int, kernel: int, spectral: bool, bias: bool = True, stride: int = 1
-) -> nn.Module:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=bias)
-    return spectral_norm(conv) if spectral else conv
-
-
 class SpadeResBlock(nn.Module):
     """Two rounds of SPADE, LeakyReLU(0.2), 3x3 convolution, added to the input (SPADE, figure 4).
 
@@ -179,14 +169,14 @@ class SpadeResBlock(nn.Module):
         style_dim = config.style_dim if config.style_modulation else 0
         condition = (config.condition_channels, config.hidden, config.norm, style_dim)
         self.norm_0 = SpadeNorm(in_channels, *condition)
-        self.conv_0 = _conv(in_channels, middle, 3, config.spectral)
+        self.conv_0 = spectral_conv(in_channels, middle, 3, config.spectral)
         self.norm_1 = SpadeNorm(middle, *condition)
-        self.conv_1 = _conv(middle, out_channels, 3, config.spectral)
+        self.conv_1 = spectral_conv(middle, out_channels, 3, config.spectral)
         self.norm_s: SpadeNorm | None = None
         self.conv_s: nn.Module | None = None
         if in_channels != out_channels:
             self.norm_s = SpadeNorm(in_channels, *condition)
-            self.conv_s = _conv(in_channels, out_channels, 1, config.spectral, bias=False)
+            self.conv_s = spectral_conv(in_channels, out_channels, 1, config.spectral, bias=False)
 
     def forward(self, x: Tensor, conditions: Level, z: Tensor | None = None) -> Tensor:
         """As ``SpadeNorm.forward``, but x has ``in_channels`` and the result ``out_channels``."""
@@ -235,7 +225,20 @@ class SpadeGenerator(Pretrained):
             last = max(last // 2, 1)
         self.conv_img = nn.Conv2d(last, config.out_channels, 3, padding=1)
 
-    def forward(self, *conditions: Tensor | None, z: Tensor | None = None) -> Tensor:
+    @property
+    def multiple(self) -> int:
+        """Pixels of the output, each way, to a pixel of the coarsest grid."""
+        return self.config.upscale * 2 ** (len(self.config.widths) - 1)
+
+    @property
+    def skip_channels(self) -> list[int]:
+        """Channels of the features that may join what enters each level, and last the enlarged features."""
+        channels = [self.config.widths[0], *self.config.widths[:-1]]
+        return channels if self.conv_up is None else [*channels, self.conv_up.out_channels]
+
+    def forward(
+        self, *conditions: Tensor | None, z: Tensor | None = None, skips: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Draw the image.
 
         Args:
@@ -243,6 +246,8 @@ class SpadeGenerator(Pretrained):
                 batch 1 serves the whole batch, and what depends on it alone is computed once. With a style code
                 all but the first may be None: then they modulate nothing.
             z: style code (B, style_dim); given exactly when ``config.style_dim`` is not 0.
+            skips: features of an encoder to add to what enters each level, (B, C_l, h_l, w_l), coarse to fine with
+                C_l of ``skip_channels``, on the grids of the padded conditions.
 
         Returns:
             (B, out_channels, H, W), the linear output of the last convolution; the caller bounds it.
@@ -259,24 +264,25 @@ class SpadeGenerator(Pretrained):
             x = self.fc(torch.cat([c.expand(batch, -1, -1, -1) for c in pyramid[0] if c is not None], dim=1))
         else:
             grid = self.fc(z).unflatten(1, (self.config.widths[0], *self.config.style_grid))
-            multiple = self.config.upscale * 2 ** (len(self.config.widths) - 1)
-            size = [-(-side // multiple) for side in (height, width)]
+            size = [-(-side // self.multiple) for side in (height, width)]
             x = F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
         at = 0
+        x = x if skips is None else x + skips[0]
         for block, level in zip(self.blocks, self.level_of_block, strict=True):
             if level > at:
                 x, at = F.interpolate(x, scale_factor=2, mode=self.config.enlarge), level
+                x = x if skips is None else x + skips[level]
             x = block(x, levels[level], z)
         x = F.leaky_relu(x, 0.2)
         if self.conv_up is not None:
             x = F.interpolate(x, scale_factor=self.config.upscale, mode="bilinear", align_corners=False)
-            x = F.leaky_relu(self.conv_up(x), 0.2)
+            x = self.conv_up(x)
+            x = F.leaky_relu(x if skips is None else x + skips[-1], 0.2)
         return self.conv_img(x)[..., :height, :width]
 
     def pyramid(self, conditions: Conditions) -> list[list[Tensor | None]]:
         """The conditions, padded, at the grid of every level, coarse to fine; all norms share it."""
-        multiple = self.config.upscale * 2 ** (len(self.config.widths) - 1)
-        padded = [c if c is None else pad_to_multiple(c, multiple) for c in conditions]
+        padded = [c if c is None else pad_to_multiple(c, self.multiple) for c in conditions]
         levels = [[self._coarser(c, self.config.upscale) for c in padded]]
         for _ in self.config.widths[1:]:
             levels.append([self._coarser(c, 2) for c in levels[-1]])
@@ -345,7 +351,8 @@ class StyleEncoder(Pretrained):
         self.config = config
         in_widths = (config.in_channels, *config.widths[:-1])
         self.layers = nn.ModuleList(
-            _conv(i, o, 3, config.spectral, bias=False, stride=2) for i, o in zip(in_widths, config.widths, strict=True)
+            spectral_conv(i, o, 3, config.spectral, bias=False, stride=2)
+            for i, o in zip(in_widths, config.widths, strict=True)
         )
         features = config.widths[-1] * config.grid[0] * config.grid[1]
         self.fc_mu = nn.Linear(features, config.style_dim)
@@ -367,31 +374,3 @@ class StyleEncoder(Pretrained):
         """Draw z ~ N(mu, exp(logvar)) (Kingma & Welling 2014, the reparametrisation trick)."""
         noise = torch.empty_like(mu).normal_(generator=generator)
         return mu + noise * torch.exp(0.5 * logvar)
-
-
-def fuse_spectral_norm(module: Network) -> Network:
-    """Bake spectral normalisation into plain weights, in place, and return ``module``.
-
-    The module computes what it computed in eval mode, but no longer divides by a spectral norm at every
-    call; its ``config`` (and those of its parts) then says ``spectral=False``, so it saves and loads plainly.
-    """
-    for part in module.modules():
-        if parametrize.is_parametrized(part, "weight"):
-            was_training = part.training
-            part.eval()  # in training mode, reading the weight would advance the power iteration
-            parametrize.remove_parametrizations(part, "weight")
-            part.train(was_training)
-        if is_dataclass(getattr(part, "config", None)):
-            part.config = _without_spectral(part.config)
-    return module
-
-
-def _without_spectral(config: Any) -> Any:
-    changes: dict[str, Any] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name == "spectral":
-            changes["spectral"] = False
-        elif is_dataclass(value):
-            changes[field.name] = _without_spectral(value)
-    return replace(config, **changes)

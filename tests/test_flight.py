@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from infinite_view.flight import KEYFRAME_EVERY, Painter, flight, forgetful_flig
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
 from infinite_view.scene import Scene
+from infinite_view.texture import blurred
 from infinite_view.virtual_views import out_and_back, random_away
 from render_refine.camera import Camera, pose_from
 from render_refine.memory import View
@@ -90,7 +92,7 @@ def test_places_are_drawn_again_and_not_pixels_here_and_there(scene):
     known[:5, :5] = False
 
     def drawn(density):
-        return needed(View(camera, rgb, depth, density, known))
+        return needed(View(camera, rgb, depth, density, known, rgb))
 
     near_full = drawn(0.6 + 0.35 * noise)  # one pixel in seven is below the threshold
     assert torch.equal(near_full, ~known)
@@ -98,6 +100,34 @@ def test_places_are_drawn_again_and_not_pixels_here_and_there(scene):
     block = torch.ones_like(depth)
     block[30, 40] = 0.2
     assert drawn(block).sum() == 26
+
+
+def test_what_is_drawn_again_does_not_go_out_from_detail_that_was_made_up(scene, refiner):
+    rgb, depth, camera = scene
+    known = torch.ones_like(depth, dtype=torch.bool)
+    known[:, :8] = False
+    magnified_view = View(camera, rgb, depth, torch.full_like(depth, 0.3) * known, known, rgb)
+    made_up = 0.1 * torch.randn(rgb.shape, generator=torch.Generator().manual_seed(0))
+    without, with_detail = (
+        Painter(refiner, rgb, depth, camera, 0).complete(replace(magnified_view, rgb=shown))
+        for shown in (rgb, (rgb + made_up).clamp(0, 1))
+    )
+    assert torch.equal(with_detail.plain, without.plain)
+    # It is still to be seen, though fainter.
+    seen = (with_detail.rgb - without.rgb)[:, :, 16:]
+    alike = torch.nn.functional.cosine_similarity(seen.flatten(), made_up[:, :, 16:].flatten(), dim=0)
+    assert alike > 0.5
+    assert 0.2 < float(seen.std() / made_up.std()) < 0.7
+
+
+def test_what_is_not_drawn_again_keeps_its_detail(scene, refiner):
+    rgb, depth, camera = scene
+    known = torch.ones_like(depth, dtype=torch.bool)
+    known[:, :8] = False
+    view = View(camera, rgb, depth, known.to(depth.dtype), known, blurred(rgb, 2.0))
+    done = Painter(refiner, rgb, depth, camera, 0).complete(view)
+    kept = ~needed(view)
+    assert torch.equal(done.rgb[:, kept], rgb[:, kept])
 
 
 @pytest.mark.parametrize("name", ["forward", "rise"])

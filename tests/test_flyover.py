@@ -13,9 +13,12 @@ import torch
 
 from pipelines.cli import main
 from pipelines.flyover import FlyoverPipeline
-from pipelines.media.framing import crop_to_aspect, default_size
+from pipelines.flyover_adaptation import Adaptation, adapted
+from pipelines.media.framing import FIELD_OF_VIEW, crop_to_aspect, default_size
 from pipelines.media.images import read_image
 from pipelines.media.video import read_rate, read_video_frames
+from pipelines.training.run import Kit
+from render_refine.camera import Camera
 from render_refine.metrics import loop_closure
 
 
@@ -95,6 +98,21 @@ def test_a_preview_of_a_loop(tmp_path, photo):
     assert loop_closure([*frames, frames[0]])["psnr"] > 30
 
 
+def test_a_copy_of_the_refiner_learns_the_photo(pipeline, photo):
+    rgb, depth = pipeline.take(read_image(photo), None, 96, 160)
+    camera = Camera.from_fov(96, 160, FIELD_OF_VIEW)
+    kit = Kit(torch.device("cpu"))
+    before = {name: weight.clone() for name, weight in pipeline.refiner.state_dict().items()}
+    recipe = Adaptation(kit, pipeline.refiner, rgb, depth, camera)
+    losses = [sum(map(float, recipe.step(k, torch.Generator().manual_seed(3)).values())) for k in range(6)]
+    assert losses[-1] < 0.98 * losses[0]  # of the same journeys
+    learned = adapted(pipeline.refiner, rgb, depth, camera, 1.0, torch.device("cpu"))
+    changed = [not torch.equal(weight, before[name]) for name, weight in learned.state_dict().items()]
+    assert sum(changed) > 0.5 * len(changed)
+    # What the flights of other photos use is what it was.
+    assert all(torch.equal(weight, before[name]) for name, weight in pipeline.refiner.state_dict().items())
+
+
 def bad_inputs(folder, photo):
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("not a picture")
@@ -125,6 +143,9 @@ def bad_inputs(folder, photo):
         [photo, "-o", out, "--weights", folder / "nowhere"],
         [photo, "-o", out, "--depth", folder / "bad.npy"],
         [photo, "-o", out, "--depth", folder / "missing.npy"],
+        [photo, "-o", out, "--adapt", -1],
+        [photo, "-o", out, "--adapt", "long"],
+        [photo, "-o", out, "--adapt", 5, "--no-refine"],
         [photo, "-o", out, "--camra", "static"],
         [photo, "-o", folder / "no/such/folder.mp4"],
         [photo, "-o", folder / "movie.xyz"],

@@ -302,3 +302,29 @@ def test_boxes_equal_a_naive_loop():
             window = x[..., max(0, i - 2) : i + 3, max(0, j - 2) : j + 3]
             torch.testing.assert_close(mean[..., i, j], window.mean(dim=(-2, -1)))
             assert torch.equal(high[..., i, j], window.amax(dim=(-2, -1)))
+
+
+def test_two_layers_are_kept_apart_and_at_the_same_places(landscape):
+    rgb, depth, camera = landscape
+    plain = (0.5 * rgb * 255).round() / 255
+    one, two, both = WorldMemory(), WorldMemory(), WorldMemory(layers=2)
+    one.write(rgb, depth, camera)
+    two.write(plain, depth, camera)
+    both.write(rgb, depth, camera, plain=plain)
+    aside = camera.at(pose_from(torch.tensor([0.4, 0.0, 0.6]), yaw=0.3))
+    shown, bare, view = (memory.render(aside) for memory in (one, two, both))
+    assert (~view.known).any()
+    torch.testing.assert_close(view.rgb, shown.rgb, rtol=0, atol=1e-5)
+    torch.testing.assert_close(view.plain, bare.rgb, rtol=0, atol=1e-5)
+    assert torch.equal(view.known, shown.known)
+    torch.testing.assert_close(view.depth, shown.depth)
+    assert torch.equal(shown.plain, shown.rgb)
+
+
+def test_what_has_no_plain_picture_is_plain_itself(landscape):
+    rgb, depth, camera = landscape
+    memory = WorldMemory(layers=2)
+    memory.write(rgb, depth, camera)
+    view = memory.render(camera)
+    assert torch.equal(view.plain, view.rgb)
+    assert WorldMemory(layers=2).render(camera).plain.shape == rgb.shape

@@ -16,10 +16,10 @@ from render_refine.spade import (
     SpadeResBlock,
     StyleConfig,
     StyleEncoder,
-    fuse_spectral_norm,
     instance_norm,
     pad_to_multiple,
 )
+from render_refine.spectral import fuse_spectral_norm
 
 
 def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

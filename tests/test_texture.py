@@ -32,7 +32,7 @@ def photo():
 
 
 def view_of(rgb, depth, camera, known):
-    return View(camera, rgb, depth, torch.ones_like(depth), known)
+    return View(camera, rgb, depth, torch.ones_like(depth), known, rgb)
 
 
 def energy(rgb, rows, columns=slice(0, WIDTH)):

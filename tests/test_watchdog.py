@@ -24,7 +24,7 @@ def guess():
     known = torch.ones(HEIGHT, WIDTH, dtype=torch.bool)
     known[:, 40:] = False
     rgb = 0.5 + 0.05 * torch.randn(3, HEIGHT, WIDTH, generator=generator)
-    return View(Camera.from_fov(HEIGHT, WIDTH, 1.0), rgb, depth, known.float(), known)
+    return View(Camera.from_fov(HEIGHT, WIDTH, 1.0), rgb, depth, known.float(), known, rgb)
 
 
 def hold(guess, **changed):

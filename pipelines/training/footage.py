@@ -21,7 +21,7 @@ from render_refine.losses import (
     laplacian_l1,
     masked_l1,
 )
-from render_refine.spade import fuse_spectral_norm
+from render_refine.spectral import fuse_spectral_norm
 from render_refine.warp import backward_warp
 from vid2vid.classes import CLASSES
 from vid2vid.generator import FootageGenerator, GeneratorConfig, Painted, one_hot

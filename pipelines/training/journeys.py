@@ -13,14 +13,14 @@ learns to go on from its own writing. There are three kinds:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from infinite_view.flight import BLOCKS, needed
 from infinite_view.refiner import magnified
-from infinite_view.texture import PhotoTexture, blurred
+from infinite_view.texture import blurred
 from infinite_view.virtual_views import random_away, seen_from
 from pipelines.training.augment import chance, grade, haze, uniform
 from pipelines.training.flight_set import TRUTH_EVERY, FlightSet
@@ -53,10 +53,6 @@ class Journey:
     cameras: list[Camera]
     truths: dict[int, tuple[Tensor, Tensor]]
     reached: int = 0
-    texture: PhotoTexture = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.texture = PhotoTexture(self.rgb, self.depth, self.camera)
 
     @property
     def over(self) -> bool:
@@ -64,15 +60,13 @@ class Journey:
         return self.reached == len(self.cameras)
 
     def look(self) -> View:
-        """The view at the next keyframe, as the refiner of a flight is given it."""
+        """The view at the next keyframe, as the refiner of a flight is given it: without detail that was made up."""
         view = self.memory.render(self.cameras[self.reached])
         return replace(view, rgb=torch.where(needed(view) & view.known, blurred(view.rgb, BLOCKS), view.rgb))
 
-    def write(self, view: View, rgb: Tensor, depth: Tensor, generator: torch.Generator) -> None:
-        """Remember what was drawn, with detail of the start frame as in a flight, and go on to the next keyframe."""
-        new = needed(view)
-        drawn = replace(view, rgb=rgb.detach(), depth=depth.detach())
-        self.memory.write(self.texture.detailed(drawn, new, generator), drawn.depth, view.camera, new)
+    def write(self, view: View, rgb: Tensor, depth: Tensor) -> None:
+        """Remember what was drawn, and go on to the next keyframe."""
+        self.memory.write(rgb.detach(), depth.detach(), view.camera, needed(view))
         self.reached += 1
 
 
@@ -125,19 +119,39 @@ def pair_journey(worlds: WorldSet, index: int, generator: torch.Generator) -> Jo
 
 
 def photo_journey(photos: PhotoSet, index: int, height: int, width: int, generator: torch.Generator) -> Journey:
-    """From what a virtual camera sees of a photo back to a crop of the photo, through air that is often hazy."""
+    """Home to a photo of a set, by whatever lens, in other colours, and through air that is often hazy."""
     rgb, depth = photos[index]
     if chance(generator, 0.5):
         rgb, depth = rgb.flip(-1), depth.flip(-1)
     rgb, depth = grade(rgb, generator), depth / near_depth(depth)
     camera = Camera.from_fov(depth.shape[0], depth.shape[1], math.radians(uniform(generator, 45, 75)))
+    return way_home(rgb, depth, camera, height, width, generator, haze_share=0.5)
+
+
+def way_home(
+    rgb: Tensor,
+    depth: Tensor,
+    camera: Camera,
+    height: int,
+    width: int,
+    generator: torch.Generator,
+    *,
+    haze_share: float = 0.0,
+) -> Journey:
+    """From what a virtual camera sees of a photo back to a crop of the photo.
+
+    Args:
+        rgb: (3, H, W); depth: (H, W), whose nearest tenth is at 1; camera: of the photo.
+        height, width: of the crop.
+        haze_share: how often there is more air before all than the photo shows.
+    """
     # Nothing far outside the window matters, and rendering costs by the pixel.
     around = _window(depth, round(1.5 * height), round(1.5 * width), generator)
     rgb, depth, camera = _cut(rgb, around), _cut(depth, around), camera.crop(*around)
     away = random_away(camera, depth, generator)
     caught = seen_from(rgb, depth, torch.ones_like(depth, dtype=torch.bool), camera, away)
     seen = caught.rgb
-    if chance(generator, 0.5):
+    if chance(generator, haze_share):
         # One air before both, and more of it before what is farther away.
         pictures, depths = torch.cat([rgb, seen], dim=2), torch.cat([depth, caught.depth], dim=1)
         rgb, seen = haze(pictures, depths, generator).chunk(2, dim=2)

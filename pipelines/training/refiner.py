@@ -19,7 +19,8 @@ from pipelines.training.run import EMA, Kit
 from pipelines.training.world_set import WorldSet
 from render_refine.losses import kl_divergence, laplacian_l1, masked_l1
 from render_refine.memory import View
-from render_refine.spade import StyleEncoder, fuse_spectral_norm
+from render_refine.spade import StyleEncoder
+from render_refine.spectral import fuse_spectral_norm
 
 SAMPLED_STEPS = 8  # keyframes after which a sheet shows a journey, if it goes that far
 
@@ -59,7 +60,7 @@ class RefinerRecipe:
     def __init__(
         self,
         kit: Kit,
-        worlds: WorldSet,
+        worlds: WorldSet | None,
         photos: PhotoSet | None,
         config: RefinerTraining,
         flights: FlightSet | None = None,
@@ -115,9 +116,10 @@ class RefinerRecipe:
     def short_journey(self, generator: torch.Generator) -> Journey:
         """Of a few keyframes: out of a photo and back, or between the frames of a pair."""
         config = self.config
-        if self.photos is not None and chance(generator, config.photo_share):
+        if self.photos is not None and (self.worlds is None or chance(generator, config.photo_share)):
             index = int(torch.randint(len(self.photos), (), generator=generator))
             return photo_journey(self.photos, index, config.height, config.width, generator)
+        assert self.worlds is not None
         return pair_journey(self.worlds, int(torch.randint(config.pairs, (), generator=generator)), generator)
 
     def unroll(
@@ -165,7 +167,7 @@ class RefinerRecipe:
         with self.kit.autocast():
             out = refiner(batch, z, noise)
         for journey, view, picture, depth in zip(journeys, views, out.rgb, out.depth(batch), strict=True):
-            journey.write(view, picture.cpu(), depth.cpu(), generator)
+            journey.write(view, picture.cpu(), depth.cpu())
         return views, batch, out, torch.stack(drawn).to(self.kit.device)
 
     def _stacked(self, frames: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

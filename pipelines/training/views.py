@@ -24,7 +24,7 @@ from render_refine.losses import (
     masked_l1,
     scale_invariant_log,
 )
-from render_refine.spade import fuse_spectral_norm
+from render_refine.spectral import fuse_spectral_norm
 from synsin.model import SynsinConfig, Synthesis, ViewSynthesizer, finite_depth
 
 
