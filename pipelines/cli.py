@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -53,6 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         command(name)(rest)
     except InputError as error:
         print(f"{prog}: error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"{prog}: error: {one_line(error.strerror or str(error))}", file=sys.stderr)
         return 2
     except SystemExit as stop:  # --help of a command
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)

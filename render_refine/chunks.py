@@ -7,10 +7,7 @@ points are many times finer than its pixels it takes a part.
 
 from __future__ import annotations
 
-import math
 import tempfile
-from collections.abc import Iterator
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -28,7 +25,11 @@ class ChunkedCloud:
 
     Args:
         device: where the points are.
-        resident: how many points are kept in memory; of the others, those seen longest ago go to a temporary file.
+        resident: how many points are kept in memory, or as many as are in view, if these are more; of the others,
+            those seen longest ago go to a temporary file (in the folder that ``tempfile.gettempdir`` says).
+
+    Raises:
+        OSError: by ``append`` and ``seen_by``, if that folder has no room. No point is lost by it.
     """
 
     def __init__(self, device: torch.device | str = "cpu", resident: int = 16_000_000) -> None:
@@ -38,7 +39,8 @@ class ChunkedCloud:
         self._numbers: dict[int, int] = {}  # by key
         self._bounds = _Growing(torch.zeros(0, 7, device=device))  # lowest corner, highest corner, finest footprint
         self._loaded: dict[int, None] = {}  # numbers of the chunks in memory, the one seen longest ago first
-        self._file: BinaryIO | None = None
+        self._in_view: set[int] = set()  # at the last look
+        self._file: _File | None = None
         self._count = self._in_memory = 0
 
     def __len__(self) -> int:
@@ -65,12 +67,13 @@ class ChunkedCloud:
 
     def seen_by(self, camera: Camera) -> PointCloud:
         """The points that ``camera`` may see, chunk by chunk, thinned where they are far finer than its pixels."""
-        number, stride = self._visible(camera)
+        number, stride = (found.tolist() for found in self._visible(camera))
         parts = []
-        for n, step in zip(number.tolist(), stride.tolist(), strict=True):
+        for n, step in zip(number, stride, strict=True):
             parts.append(self._load(n)[::step] if step > 1 else self._load(n))
         seen = PointCloud.cat(parts) if parts else PointCloud.empty(device=self.device)
-        self._evict(keep=len(parts))
+        self._in_view = set(number)
+        self._evict()
         return seen
 
     def _visible(self, camera: Camera) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ class ChunkedCloud:
         chunk = self._chunks[number]
         if chunk.cloud is None:
             assert self._file is not None
-            chunk.read(self._file, self.device)
+            chunk.read(self._file)
             self._in_memory += len(chunk)
         self._touch(number)
         assert chunk.cloud is not None
@@ -124,15 +127,18 @@ class ChunkedCloud:
         self._loaded.pop(number, None)
         self._loaded[number] = None
 
-    def _evict(self, keep: int = 0) -> None:
-        """Move chunks to disk until few enough points are in memory; the last ``keep`` that were touched stay."""
-        while self._in_memory > self.resident and len(self._loaded) > keep:
-            number = next(iter(self._loaded))
-            del self._loaded[number]
+    def _evict(self) -> None:
+        """Move chunks to disk until few enough points are in memory. What is in view stays: the next frame sees it."""
+        if self._in_memory <= self.resident:
+            return
+        for number in [n for n in self._loaded if n not in self._in_view]:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="viewsynth-")  # noqa: SIM115 (it lives as long as this does)
+                self._file = _File()
             self._chunks[number].write(self._file)
+            del self._loaded[number]
             self._in_memory -= len(self._chunks[number])
+            if self._in_memory <= self.resident:
+                return
 
 
 def _keys(cloud: PointCloud) -> Tensor:
@@ -178,11 +184,55 @@ class _GrowingCloud:
             part.append(new)
 
 
+class _File:
+    """Points in a temporary file. It has no name, or loses it when it is closed, so that nothing stays behind."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="viewsynth-", buffering=0)  # noqa: SIM115 (open as long as this is)
+        self._end = 0
+
+    def append(self, cloud: PointCloud) -> int:
+        """The place where the points begin; where there is no room for all of them, nothing changes."""
+        self._file.seek(self._end)
+        end = self._end
+        for tensor in (cloud.xyz, cloud.features, cloud.footprint):
+            data = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().data
+            end += len(data)
+            while len(data):
+                data = data[self._write(data) :]
+        begin, self._end = self._end, end
+        # One for all: if every chunk kept its own, these small pieces would hold the memory around them together.
+        self._like = cloud.map(lambda t: t.new_empty(0, *t.shape[1:]))
+        return begin
+
+    def _write(self, data: memoryview) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            held = f"{self._end / 2**20:.0f} MiB of the world's points lie there already"
+            hint = "set TMPDIR to a folder with more room"
+            where = f"cannot write to the temporary folder {tempfile.gettempdir()}"
+            raise OSError(error.errno, f"{where} ({held}; {hint}): {error.strerror}") from error
+
+    def read(self, place: int, count: int) -> PointCloud:
+        """``count`` points that ``append`` put at ``place``."""
+        self._file.seek(place)
+        return self._like.map(lambda like: self._read(like, count))
+
+    def _read(self, like: Tensor, count: int) -> Tensor:
+        tensor = torch.empty(count, *like.shape[1:], dtype=like.dtype)
+        data = tensor.view(-1).view(torch.uint8).numpy().data
+        while len(data):
+            data = data[self._file.readinto(data) :]
+        return tensor.to(like.device)
+
+
 class _Chunk:
     """The points of one cube and level: in memory, on disk, or both; what is on disk never changes."""
 
     def __init__(self, cloud: PointCloud) -> None:
-        self.cloud: _GrowingCloud | None = _GrowingCloud(cloud)
+        # A copy, since a part of a frame would keep all of that frame in memory.
+        self.cloud: _GrowingCloud | None = _GrowingCloud(cloud.map(torch.clone))
         self._count = len(cloud)
         self._blocks: list[tuple[int, int]] = []  # places in the file, and how many points lie there
 
@@ -194,27 +244,15 @@ class _Chunk:
         self.cloud.append(cloud)
         self._count += len(cloud)
 
-    def write(self, file: BinaryIO) -> None:
+    def write(self, file: _File) -> None:
         """Forget the points, after those that are not in the file have been appended to it."""
         assert self.cloud is not None
         written = sum(count for _, count in self._blocks)
         if written < self._count:
-            self._blocks.append((file.seek(0, 2), self._count - written))
             new = self.cloud.values[written:]
-            self._like = new[:0]
-            for part in (new.xyz, new.features, new.footprint):
-                file.write(part.contiguous().cpu().numpy().tobytes())
+            self._blocks.append((file.append(new), len(new)))
         self.cloud = None
 
-    def read(self, file: BinaryIO, device: torch.device) -> None:
+    def read(self, file: _File) -> None:
         """Take the points back into memory."""
-        blocks = [PointCloud(*self._parts(file, place, count)) for place, count in self._blocks]
-        cloud = PointCloud.cat(blocks)
-        self.cloud = _GrowingCloud(PointCloud(*(t.to(device) for t in (cloud.xyz, cloud.features, cloud.footprint))))
-
-    def _parts(self, file: BinaryIO, place: int, count: int) -> Iterator[Tensor]:
-        file.seek(place)
-        for like in (self._like.xyz, self._like.features, self._like.footprint):
-            shape = (count, *like.shape[1:])
-            data = bytearray(file.read(math.prod(shape) * like.element_size()))
-            yield torch.frombuffer(data, dtype=like.dtype).view(shape)
+        self.cloud = _GrowingCloud(PointCloud.cat([file.read(place, count) for place, count in self._blocks]))

@@ -60,7 +60,8 @@ class Shortcuts:
 
     def _column(self, levels: Level) -> Level:
         """One condition at all levels. The coarser the grid, the more of it is mixed."""
-        out = list(levels)
+        # What stays an image is converted here, once, instead of by every convolution of every norm.
+        out = [c.to(_compute_dtype(c)) if isinstance(c, Tensor) else c for c in levels]
         for index, condition in reversed(list(enumerate(levels))):
             if not isinstance(condition, Tensor) or condition[:, 0].numel() < FEWEST_PIXELS:
                 break

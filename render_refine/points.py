@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,11 @@ class PointCloud:
         return len(self.xyz)
 
     def __getitem__(self, index: Tensor | slice) -> PointCloud:
-        return PointCloud(self.xyz[index], self.features[index], self.footprint[index])
+        return self.map(lambda t: t[index])
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> PointCloud:
+        """The cloud of what ``function`` makes of each of the three tensors."""
+        return PointCloud(function(self.xyz), function(self.features), function(self.footprint))
 
     @staticmethod
     def empty(channels: int = 3, dtype: torch.dtype = torch.uint8, device: torch.device | str = "cpu") -> PointCloud:
@@ -66,8 +71,13 @@ def lift(features: Tensor, depth: Tensor, camera: Camera, mask: Tensor | None = 
         camera: of size H x W.
         mask: (H, W) bool, which pixels to lift; all when left out.
     """
+    if depth.shape != (camera.height, camera.width):
+        raise ValueError(f"depth is {tuple(depth.shape)}, the camera {(camera.height, camera.width)}")
     keep = torch.isfinite(depth) if mask is None else mask & torch.isfinite(depth)
-    return PointCloud(camera.unproject(depth)[keep], features.permute(1, 2, 0)[keep], depth[keep] / camera.focal)
+    pixels = keep.flatten().nonzero()[:, 0]
+    z = depth.flatten()[pixels]
+    xyz = camera.centre + z[:, None] * camera.rays().flatten(0, 1)[pixels]
+    return PointCloud(xyz, features.flatten(1)[:, pixels].T.contiguous(), z / camera.focal)
 
 
 def lift_sky(features: Tensor, camera: Camera, mask: Tensor) -> PointCloud:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -151,6 +152,9 @@ def test_other_endings(monkeypatch, capsys):
     monkeypatch.setattr(cli, "command", raising(KeyboardInterrupt()))
     assert cli.main(["train"]) == 130
     assert capsys.readouterr().err.strip() == "viewsynth train: interrupted"
+    monkeypatch.setattr(cli, "command", raising(OSError(errno.ENOSPC, "no room in /tmp")))
+    assert cli.main(["train"]) == 2
+    assert capsys.readouterr().err == "viewsynth train: error: no room in /tmp\n"
     monkeypatch.setattr(cli, "command", raising(ZeroDivisionError()))  # a defect keeps its traceback
     with pytest.raises(ZeroDivisionError):
         cli.main(["train"])

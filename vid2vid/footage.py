@@ -85,15 +85,7 @@ def footage(
         known = _trusted(shot, z.device) if guided else None
         still = _still(shot).to(z.device)
         if last is not None:
-            with autocast(z.device):
-                flow, logit = motion(labels, last.labels, last.flow)
-            trust = torch.sigmoid(logit.float())
-            flow = flow.float()
-            if known is not None and last.geometry is not None:
-                before = last.geometry
-                exact, seen = visible_motion(known.depth, known.camera, before.depth, before.camera, SAME_SURFACE)
-                flow = torch.where(still, exact, flow)
-                trust = torch.where(still, seen.to(trust), trust)
+            flow, trust = _motion(motion, labels, last, known, still)
             warped = warp_previous(last.rgb, labels, last.labels, flow, trust)
         if known is not None and len(memory):
             guidance = _guidance(memory, known, still)
@@ -117,6 +109,24 @@ class _Last:
     rgb: Tensor
     flow: Tensor
     geometry: Geometry | None
+
+
+def _motion(
+    motion: MotionNetwork, labels: Tensor, last: _Last, known: Geometry | None, still: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Flow to the last frame (1, 2, H, W) and its trust (1, 1, H, W): exact where the geometry tells, or predicted."""
+    exact = None
+    if known is not None and last.geometry is not None:
+        before = last.geometry
+        exact, seen = visible_motion(known.depth, known.camera, before.depth, before.camera, SAME_SURFACE)
+        if still.all():
+            return exact[None], seen[None, None].to(exact)
+    with autocast(labels.device):
+        flow, logit = motion(labels, last.labels, last.flow)
+    flow, trust = flow.float(), torch.sigmoid(logit.float())
+    if exact is not None:
+        flow, trust = torch.where(still, exact, flow), torch.where(still, seen.to(trust), trust)
+    return flow, trust
 
 
 def _still(shot: Shot) -> Tensor:

@@ -149,8 +149,9 @@ class FootageGenerator(Pretrained):
 def one_hot(labels: Tensor) -> Tensor:
     """Labels (B, H, W), ids of ``CLASSES``, as (B, 18, H, W) float; all zero where there is no label (255)."""
     known = labels != NO_LABEL
-    hot = F.one_hot(torch.where(known, labels, 0), len(CLASSES)) * known[..., None]
-    return hot.permute(0, 3, 1, 2).to(torch.get_default_dtype())
+    hot = torch.zeros(*labels.shape, len(CLASSES), device=labels.device)
+    hot.scatter_(-1, torch.where(known, labels, 0)[..., None], known[..., None].to(hot.dtype))
+    return hot.permute(0, 3, 1, 2)
 
 
 def sharpened(image: Tensor) -> Tensor:
