@@ -48,7 +48,7 @@ RENDERERS = [
 
 
 @pytest.mark.parametrize("dtype", EXACT)
-@pytest.mark.parametrize("channels", [3, 17])
+@pytest.mark.parametrize("channels", [3, 17, 64])
 @pytest.mark.parametrize(("radius", "k", "tau"), [(1.5, 3, 1.0), (4.0, 128, 1.0), (2.5, 100, 0.7), (17.0, 7, 1.0)])
 def test_alpha_kernel_equals_the_reference(dtype, channels, radius, k, tau):
     size = (35, 51)  # tiles are cut at the border
@@ -134,16 +134,67 @@ def test_bad_points_neither_show_nor_get_gradients(render, reference, settings, 
     assert torch.equal(got[2], torch.where(clean[2] < 0, -1, clean[2] + 8))
 
 
+@pytest.mark.parametrize("channels", [3, 20, 32])
 @pytest.mark.parametrize(("render", "reference", "settings"), RENDERERS)
-def test_any_layout_of_inputs_and_gradients_will_do(render, reference, settings):
+def test_any_layout_of_inputs_and_gradients_will_do(render, reference, settings, channels):
     size = (24, 40)
-    (uv, z, features), upstream = scene(4, 900, size, 20, torch.float32)
+    (uv, z, features), upstream = scene(4, 900, size, channels, torch.float32)
     plain = outputs_and_gradients(render, (uv, z, features), upstream, size, **settings)
     turned = features.transpose(1, 2).contiguous().transpose(1, 2)
     upstream = [upstream[0].contiguous(memory_format=torch.channels_last), *upstream[1:]]
     other = outputs_and_gradients(render, (uv, z, turned), upstream, size, **settings)
     for a, b in zip([*plain[0], *plain[1]], [*other[0], *other[1]], strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("channels", [3, 32])
+def test_a_feature_that_is_no_number_stays_where_its_disc_is(channels):
+    size = (20, 24)
+    (uv, z, features), upstream = scene(7, 200, size, channels, torch.float32)
+    features[:, 3] = math.nan
+    got = outputs_and_gradients(alpha_splat, (uv, z, features), upstream, size, radius=1.5, k=8, tau=1.0)
+    expected = outputs_and_gradients(alpha_splat_reference, (uv, z, features), upstream, size, radius=1.5, k=8, tau=1.0)
+    assert (got[0][0].isnan() == expected[0][0].isnan()).all()
+    assert 0 < got[0][0].isnan().sum() < got[0][0].numel() / 10
+
+
+def test_points_that_differ_less_than_float32_are_ordered_by_depth():
+    z = torch.tensor([[1 + 2e-12, 1 + 1e-12, 1.0, 1 + 3e-12]], dtype=torch.float64)
+    features = torch.arange(4.0, dtype=torch.float64)[None, :, None]
+    uv = torch.full((1, 4, 2), 0.5, dtype=torch.float64)
+    out = alpha_splat(uv, z, features, 1, 1, radius=1.0, k=2)
+    assert out.nearest.item() == 2
+    alpha = 1 - 1e-3**0.5
+    assert out.features.item() == pytest.approx(alpha * 2 + (1 - alpha) * alpha * 1)
+
+
+def test_lanes_move_numbers_as_slices_would():
+    numba = pytest.importorskip("numba")
+    numpy = pytest.importorskip("numpy")
+    from render_refine.kernels import lanes
+
+    @numba.njit
+    def move(source, turned, square, pairs, sums):
+        lanes.transpose(source, 3, 17, turned, 5, 20)
+        lanes.store_square(square, 2, 7, lanes.load_square(source, 1, 30))
+        one, two = lanes.load_pairs(source, 4)
+        lanes.store(pairs, 0, lanes.where(one + 2 * two < 100, one, 0 - two))
+        lanes.add_totals(sums, 1, one, two, lanes.load(source, 0), one * 0.0)
+        return lanes.bits(one > 12)
+
+    rng = numpy.random.default_rng(0)
+    for dtype in (numpy.float32, numpy.float64):
+        source = rng.integers(0, 60, 300).astype(dtype)
+        turned, square, pairs, sums = (numpy.ones(size, dtype) for size in (325, 40, 16, 6))
+        above = move(source, turned, square, pairs, sums)
+        for i in range(16):
+            assert (turned[5 + i : 5 + 16 * 20 : 20] == source[3 + 17 * i : 3 + 17 * i + 16]).all()
+        for row in range(4):
+            assert (square[2 + 7 * row : 6 + 7 * row] == source[1 + 30 * row : 5 + 30 * row]).all()
+        one, two = source[4:36:2], source[5:36:2]
+        assert (pairs == numpy.where(one + 2 * two < 100, one, -two)).all()
+        assert sums.tolist() == [1, 1 + one.sum(), 1 + two.sum(), 1 + source[:16].sum(), 1, 1]
+        assert above == sum(1 << i for i in range(16) if one[i] > 12)
 
 
 def compare_triton() -> None:

@@ -1,142 +1,94 @@
-"""A tile of the image, and the discs that `alpha_cpu` lays over it from front to back."""
+"""A tile of the image: its points side by side, and lists of those that touch each of its blocks of 4 x 4 pixels.
+
+A block is as many pixels as a vector has lanes, so all that belongs to its pixels stays in registers while points pass
+by, and a small disc touches few blocks.
+"""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from render_refine.kernels.compiled import inner
-from render_refine.kernels.tiles import COLUMNS, ROWS
+from render_refine.kernels.lanes import WIDTH, load, prefetch, store, where
+from render_refine.kernels.tiles import COLUMNS, POINT, ROWS, reach
 
-# Of a tile, (PLANES, pixels): centres, transmittance, sums of weight and weight / z; in the gradient also R, dL/dout
-# times the features, and the derivatives by the two sums.
-CENTRE_U, CENTRE_V, THROUGH, WEIGHT, DISPARITY, BEHIND, ERROR, BY_WEIGHT, BY_DISPARITY = range(9)
-COUNT, NEAREST = range(2)
-
-FEW = 12  # up to so many channels are added row by row
+SIDE = 4  # of a block, pixels
+ACROSS, BLOCKS = COLUMNS // SIDE, ROWS // SIDE * (COLUMNS // SIDE)
+LINE = 8  # numbers: half a cache line in float32
+FEW = 16  # up to so many channels are summed with a vector's lanes for pixels, more with its lanes for channels
+LEAST = 1e-3  # the squared distance, of the radius squared, at which a disc is cut off
+TINY = 1e-12
 # What stands behind this transmittance is left out: it cannot change the sum in this precision.
-OPAQUE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 0.0}
+OPAQUE = {np.dtype(np.float32): 1e-6, np.dtype(np.float64): 1e-15}
+# Where things stand in an array of numbers (in the type of the data).
+SQUARE, INVERSE, TAU, CLOSED, CENTRE_U, CENTRE_V = 0, 1, 2, 3, WIDTH, 2 * WIDTH
+# Where a block's planes begin: sums of weights and of weight / z, T before the last point; then what the channels need.
+WEIGHT, DISPARITY, BEFORE, SHADES = range(0, 4 * WIDTH, WIDTH)
+
+
+def formula(dtype: np.dtype, radius: float, tau: float) -> np.ndarray:
+    """The numbers of the formula, and the centres of a block's pixels."""
+    numbers = np.zeros(3 * WIDTH, dtype)
+    numbers[[SQUARE, INVERSE, TAU, CLOSED]] = radius * radius, 1 / (radius * radius), tau, OPAQUE[dtype]
+    numbers[CENTRE_U : CENTRE_U + WIDTH] = np.arange(WIDTH) % SIDE + 0.5
+    numbers[CENTRE_V : CENTRE_V + WIDTH] = np.arange(WIDTH) // SIDE + 0.5
+    return numbers
 
 
 @inner
-def cover(first, size, point, u, v, inverse_z, k, numbers, planes, pixels, offset, alpha, before, weights):
-    """Lay one disc over pixels ``first`` to ``first + size`` of a tile; how many it hits.
-
-    Stores alpha and the transmittance before it from ``offset`` on. No fused multiply-add in here: whether a pixel is
-    hit must be decided as the reference decides it.
-    """
-    zero, one, square, inverse, least, tau, opaque = (
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[3],
-        numbers[4],
-        numbers[5],
-        numbers[6],
-    )
-    hits = 0
-    for j in range(size):
-        i = np.uintp(first + j)
-        at = np.uintp(offset + j)
-        du = planes[CENTRE_U][i] - u
-        dv = planes[CENTRE_V][i] - v
-        distance2 = du * du + dv * dv
-        hit = (distance2 < square) & (pixels[COUNT][i] < k) & (planes[THROUGH][i] > opaque)
-        opacity = one - math.sqrt(min(max(distance2 * inverse, least), one))
-        alpha[at] = opacity if hit else zero
-        pixels[NEAREST][i] = point if hit & (pixels[COUNT][i] == 0) else pixels[NEAREST][i]
-        pixels[COUNT][i] += np.int32(hit)
-        hits += int(hit)
-    if tau != one:
-        for j in range(offset, offset + size):
-            if alpha[j] > zero:
-                alpha[j] **= tau
-    for j in range(size):
-        i = np.uintp(first + j)
-        at = np.uintp(offset + j)
-        light = planes[THROUGH][i]
-        weight = alpha[at] * light
-        before[at] = light
-        weights[j] = weight
-        planes[THROUGH][i] = light - weight
-        planes[WEIGHT][i] += weight
-        planes[DISPARITY][i] += weight * inverse_z
-    return hits
+def copy(source, at, target, to, count):
+    """Copy so many numbers."""
+    vectors = count // WIDTH * WIDTH
+    for i in range(0, vectors, WIDTH):
+        store(target, to + i, load(source, at + i))
+    for i in range(vectors, count):
+        target[to + i] = source[at + i]
 
 
 @inner
-def gather(begin, end, entries, points, top, left, rows, columns, numbers, gathered):
-    """What the walk needs of a tile's points, in its order: u, v, 1 / z, the box in the tile and, if few, features.
-
-    The walk itself would wait for each point's memory in turn; in short loops many loads are under way together.
-    """
+def gather(begin, end, entries, points, channels, places, rows, shades):
+    """Copy what is needed of a tile's points, in its order: u, v and 1 / z; and features, padded with zeros, unless
+    these are used where they lie. ``rows`` says where in either place they begin."""
     uv, z, features = points
-    places, boxes, shades = gathered
     us, vs, inverses = places
     for n in range(end - begin):
-        p = np.int64(entries[begin + n])
-        us[n], vs[n], inverses[n] = uv[p, 0], uv[p, 1], z[p]
-    for n in range(end - begin):
-        p = np.int64(entries[begin + n])
-        for channel in range(shades.shape[1]):
-            shades[n, channel] = features[p, channel]
-    radius = math.sqrt(np.float64(numbers[2]))
-    for n in range(end - begin):
-        u, v = np.float64(us[n]), np.float64(vs[n])
-        inverses[n] = numbers[1] / inverses[n]
-        boxes[n, 0] = max(math.ceil(v - radius - 0.501) - top, 0)
-        boxes[n, 1] = min(math.floor(v + radius - 0.499) - top + 1, rows)
-        boxes[n, 2] = max(math.ceil(u - radius - 0.501) - left, 0)
-        boxes[n, 3] = min(math.floor(u + radius - 0.499) - left + 1, columns)
-
-
-@inner(fastmath={"reassoc", "contract", "nsz"})
-def add_rows(first, size, row, features, weights, sums, numbers):
-    """sums[c, i] += weights[i] features[row, c], whole rows of the tile at once."""
-    for channel in range(features.shape[1]):
-        value = features[row, channel]
-        for j in range(size):
-            if weights[j] > numbers[0]:
-                sums[channel, np.uintp(first + j)] += weights[j] * value
-
-
-@inner(fastmath={"reassoc", "contract", "nsz"})
-def add_pixels(first, box, row, features, weights, out, image, top, left, numbers):
-    """The same pixel by pixel, all channels at once, where the image lies."""
-    row = np.uintp(row)
-    for y in range(box[0], box[1]):
-        for x in range(box[2], box[3]):
-            weight = weights[np.uintp(y * COLUMNS + x - first)]
-            if weight > numbers[0]:
-                v, u = np.uintp(top + y), np.uintp(left + x)
-                for channel in range(features.shape[1]):
-                    out[image, v, u, channel] += weight * features[row, channel]
+        p = np.intp(entries[begin + n] & POINT)
+        us[n], vs[n], inverses[n], rows[n] = uv[2 * p], uv[2 * p + 1], z[p], channels * p
+    for n in range(0, end - begin, WIDTH):
+        store(inverses, n, 1.0 / load(inverses, n))
+    if len(shades):
+        padded = len(shades) // len(rows)
+        for n in range(end - begin):
+            for channel in range(channels):
+                shades[padded * n + channel] = features[rows[n] + channel]
+            rows[n] = padded * n
+    else:
+        for n in range(end - begin):
+            for channel in range(0, channels, LINE):
+                prefetch(features, rows[n] + channel)
 
 
 @inner
-def open_tile(tile, height, width, numbers, planes, pixels):
-    """Start a tile: its image, top, left and size. Pixels beyond the border are closed."""
-    down, across = -(-height // ROWS), -(-width // COLUMNS)
-    image, top, left = tile // (down * across), tile // across % down * ROWS, tile % across * COLUMNS
-    rows, columns = min(ROWS, height - top), min(COLUMNS, width - left)
-    for i in range(ROWS * COLUMNS):
-        row, column = i // COLUMNS, i % COLUMNS
-        planes[CENTRE_U][i] = left + column + 0.5
-        planes[CENTRE_V][i] = top + row + 0.5
-        planes[THROUGH][i] = numbers[1] if row < rows and column < columns else numbers[0]
-        pixels[COUNT][i] = 0
-        pixels[NEAREST][i] = -1
-    for plane in planes[WEIGHT:]:
-        plane[:] = numbers[0]
-    return image, top, left, rows, columns
-
-
-@inner
-def closed(planes, pixels, k, numbers):
-    """Whether no pixel of the tile can take another point."""
-    opaque = numbers[6]
-    alive = 0
-    for i in range(ROWS * COLUMNS):
-        alive += int((planes[THROUGH][i] > opaque) & (pixels[COUNT][i] < k))
-    return alive == 0
+def share_out(count, places, top, left, radius, boxes, filled, members):
+    """List the points that may touch each block, in order: the first ``filled[b]`` of ``members[b]``."""
+    us, vs, _ = places
+    firsts, downs, acrosses = boxes
+    for n in range(0, count, WIDTH):
+        left_side, right_side = reach(load(us, n) - left, radius, COLUMNS)
+        upper_side, lower_side = reach(load(vs, n) - top, radius, ROWS)
+        row, column = upper_side >> 2, left_side >> 2
+        down, across = (lower_side >> 2) - row, (right_side >> 2) - column
+        none = (left_side > right_side) | (upper_side > lower_side)
+        store(firsts, n, where(none, BLOCKS, row * ACROSS + column))
+        store(downs, n, where(none, 0, down))
+        store(acrosses, n, where(none, 0, across))
+    filled[:] = 0
+    most_blocks = min((int(2 * radius + 0.02) - 1) // SIDE + 2, ACROSS)
+    for n in range(count):
+        first, down, across = firsts[n], downs[n], acrosses[n]
+        # Without branches, which nobody could predict: what lies beyond is written once more, but not counted.
+        for i in range(most_blocks):
+            for j in range(most_blocks):
+                block = first + min(i, down) * ACROSS + min(j, across)
+                members[block, filled[block]] = n
+                filled[block] += (i <= down) & (j <= across)

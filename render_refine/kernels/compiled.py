@@ -1,8 +1,9 @@
 """What the CPU kernels share: the compiler and its threads.
 
-A kernel is a plain loop that numba compiles without the interpreter lock. Its first two arguments are a piece of the
-work and the number of pieces, so threads are ordinary Python threads: no pool that a fork breaks or that two callers
-may not enter at once. What a kernel writes never depends on how many pieces or threads there are.
+A kernel is a plain loop that numba compiles without the interpreter lock. Its first argument is a counter: whoever
+calls the kernel does the pieces that `claim` gives out, until none is left. So threads are ordinary Python threads, one
+call each: no pool that a fork breaks or that two callers may not enter at once, and a thread that is late leaves its
+share to the others. What a kernel writes never depends on who does which piece.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
+import numpy as np
 import torch
+from numba.core import types
+from numba.extending import intrinsic
 
 
 def compiled(function: Callable, **options: Any) -> Callable:
@@ -30,12 +34,29 @@ def compiled(function: Callable, **options: Any) -> Callable:
         return numba.njit(function, **options)
 
 
-def inner(function: Callable | None = None, **options: Any) -> Callable:
-    """Decorator: a part of kernels, compiled with each of them; ``fastmath`` may be chosen."""
-    if function is None:
-        return functools.partial(inner, **options)
-    options = {"error_model": "numpy", "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, **options}
+def inner(function: Callable) -> Callable:
+    """Decorator: a part of kernels, compiled into each of them.
+
+    Always inlined: a call would hand over every array as seven numbers, which costs more than most parts compute.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, "forceinline": True}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return numba.njit(function, **options)
+
+
+# LLVM's own instructions as functions. (To a type checker they would have the arguments of what defines them.)
+instruction: Callable[[Callable], Any] = intrinsic
+
+
+@instruction
+def claim(typing, counter):
+    """The number of the next piece that nobody has begun: ``counter[0]++``, by one thread at a time."""
+
+    def generate(context, builder, sig, args):
+        pointer = context.make_array(counter)(context, builder, args[0]).data
+        return builder.atomic_rmw("add", pointer, context.get_constant(types.int64, 1), "monotonic")
+
+    return types.int64(counter), generate
 
 
 @functools.lru_cache(maxsize=2)
@@ -44,24 +65,16 @@ def _pool(workers: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="splat")
 
 
-def pieces() -> int:
-    """Into how many pieces `share` cuts the work: several per thread, since threads are seldom equally fast."""
-    threads = torch.get_num_threads()
-    return 1 if threads == 1 else 8 * threads
-
-
 def share(kernel: Callable, room: Callable[[], tuple], *arguments: Any) -> None:
-    """Run ``kernel(piece, pieces, *arguments, *room())`` for all pieces, on as many threads as torch uses.
+    """Run ``kernel(counter, *arguments, *room())`` on as many threads as torch uses.
 
     ``room`` creates the arrays that a thread works in.
     """
-    count, helpers = pieces(), torch.get_num_threads() - 1
-    todo = iter(range(count))
+    helpers = torch.get_num_threads() - 1
+    counter = np.zeros(1, np.int64)
 
     def work() -> None:
-        own = room()
-        for piece in todo:
-            kernel(piece, count, *arguments, *own)
+        kernel(counter, *arguments, *room())
 
     others = [_pool(helpers, os.getpid()).submit(work) for _ in range(helpers)]
     work()

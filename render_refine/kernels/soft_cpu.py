@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from render_refine.kernels.compiled import compiled, inner, share
-from render_refine.kernels.tiles import COLUMNS, ROWS, flat, memory, share_in_groups, tile_lists, tile_of_group
+from render_refine.kernels.compiled import claim, compiled, inner, share
+from render_refine.kernels.tiles import COLUMNS, POINT, ROWS, memory, share_in_groups, tile_lists, tile_of_group
 
 REACH = 1.0  # pixels: how far a point spreads
 
@@ -40,6 +40,11 @@ def soft_splat(
     return _SoftSplat.apply(uv, z, features, weights, height, width, softness, near)
 
 
+def points_of(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """All points of a batch, one after the other: (B, N, ...) as (B N, ...)."""
+    return tuple(t.detach().flatten(0, 1).numpy() for t in tensors)
+
+
 class _SoftSplat(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, uv, z, features, weights, height, width, softness, near):
@@ -47,14 +52,14 @@ class _SoftSplat(torch.autograd.Function):
         # An empty array stands for weights that are all one.
         weights = z.new_empty(0, 0) if weights is None else weights.contiguous()
         batch, _, channels = features.shape
-        lists = tile_lists(uv.numpy(), z.numpy(), REACH, height, width, near)
+        lists = tile_lists(uv, z, REACH, height, width, near)
         out = features.new_empty(batch, height, width, channels)
         depth, density, total, front = (features.new_empty(batch, height, width) for _ in range(4))
         nearest = torch.empty(batch, height, width, dtype=torch.int64)
         numbers = np.array([0, 1, 0.5, softness, 1e-3, 0.2], z.numpy().dtype)
         results = tuple(t.numpy() for t in (out, depth, density, total, front, nearest))
         room = functools.partial(_room, channels, numbers.dtype)
-        share(_forward, room, flat(uv, z, features, weights), *lists, numbers, results)
+        share(_forward, room, points_of(uv, z, features, weights), *lists, numbers, results)
         ctx.save_for_backward(uv, z, features, weights, out, depth, total, front)
         ctx.lists, ctx.numbers = lists, numbers
         ctx.mark_non_differentiable(density, nearest)
@@ -72,7 +77,8 @@ class _SoftSplat(torch.autograd.Function):
         images = tuple(t.detach().contiguous().numpy() for t in (grad_depth, out, depth, total, front))
         share_in_groups(
             _backward, lambda: _room(out.shape[-1], ctx.numbers.dtype)[::2], REACH,
-            flat(uv, z, features, weights), *ctx.lists, ctx.numbers, memory(grad_out), images, flat(*gradients),
+            points_of(uv, z, features, weights), *ctx.lists, ctx.numbers, memory(grad_out), images,
+            points_of(*gradients),
         )  # fmt: skip
         return *gradients[:3], gradients[3] if weights.numel() else None, None, None, None, None
 
@@ -93,7 +99,7 @@ def _surface(tile, points, start, entries, numbers, top, left, rows, columns, fi
         firm[i] = np.inf
         front[i] = np.inf
     for n in range(start[tile], start[tile + 1]):
-        p = np.uintp(entries[n])
+        p = np.uintp(entries[n] & POINT)
         row, column, dv, du = _corner(uv[p, 0], uv[p, 1], numbers, top, left)
         for step_v in range(2):
             for step_u in range(2):
@@ -126,12 +132,14 @@ def _room(channels: int, dtype: np.dtype) -> tuple:
 
 
 @compiled
-def _forward(piece, pieces, points, start, entries, numbers, results, sums, planes, density, nearest):
-    for tile in range(piece, len(start) - 1, pieces):
+def _forward(counter, points, start, entries, numbers, results, sums, planes, density, nearest):
+    tile = claim(counter)
+    while tile < len(start) - 1:
         _splat_tile(tile, points, start, entries, numbers, sums, planes, density, nearest, results)
+        tile = claim(counter)
 
 
-@inner(fastmath={"contract", "nsz"})
+@inner
 def _splat_tile(tile, points, start, entries, numbers, sums, planes, density, nearest, results):
     uv, z, features, weights = points
     out, depth, density_image, total_image, front_image, nearest_image = results
@@ -147,7 +155,7 @@ def _splat_tile(tile, points, start, entries, numbers, sums, planes, density, ne
     sums[:] = numbers[0]
     thickness = softness + softness + softness
     for n in range(start[tile], start[tile + 1]):
-        p = np.uintp(entries[n])
+        p = np.uintp(entries[n] & POINT)
         row, column, dv, du = _corner(uv[p, 0], uv[p, 1], numbers, top, left)
         log_z, inverse = math.log(z[p]), one / z[p]
         for step_v in range(2):
@@ -159,7 +167,7 @@ def _splat_tile(tile, points, start, entries, numbers, sums, planes, density, ne
                     if abs(behind) < thickness:
                         share = (du if step_u else one - du) * (dv if step_v else one - dv)
                         if share > least and z[p] == front[at] and nearest[at] < 0:
-                            nearest[at] = entries[n]
+                            nearest[at] = p
                         weight = share * math.exp(-behind / softness)
                         density[at] += weight
                         if len(weights):
@@ -184,17 +192,15 @@ def _splat_tile(tile, points, start, entries, numbers, sums, planes, density, ne
 
 
 @compiled
-def _backward(piece, pieces, points, start, entries, numbers, upstream, images, results, group, apart, grad, base):
+def _backward(counter, points, start, entries, numbers, upstream, images, results, group, apart, grad, base):
     batch, height, width, _ = images[1].shape
-    n = piece
-    tile = tile_of_group(n, batch, height, width, group, apart)
+    tile = tile_of_group(claim(counter), batch, height, width, group, apart)
     while tile >= 0:
         _pull_tile(tile, points, start, entries, numbers, upstream, images, results, grad, base)
-        n += pieces
-        tile = tile_of_group(n, batch, height, width, group, apart)
+        tile = tile_of_group(claim(counter), batch, height, width, group, apart)
 
 
-@inner(fastmath={"contract", "nsz"})
+@inner
 def _pull_tile(tile, points, start, entries, numbers, upstream, images, results, grad, base):
     uv, z, features, weights = points
     flat_grad, strides = upstream
@@ -214,7 +220,7 @@ def _pull_tile(tile, points, start, entries, numbers, upstream, images, results,
                     base[i] += grad[i, channel] * out[image, y, x, channel]
     thickness = softness + softness + softness
     for n in range(start[tile], start[tile + 1]):
-        p = np.uintp(entries[n])
+        p = np.uintp(entries[n] & POINT)
         row, column, dv, du = _corner(uv[p, 0], uv[p, 1], numbers, top, left)
         log_z, inverse = math.log(z[p]), one / z[p]
         preference = weights[p] if len(weights) else one

@@ -3,6 +3,9 @@
 The image is cut into tiles. A counting sort lists, for every tile, the points whose footprint may touch it, in order of
 id; a stable radix sort on the bits of the depth (positive floats order like integers) then puts each list in order of
 (depth, id). Both are linear in the number of points.
+
+An entry of a list holds both, so that neither step has to look anything up: the depth's bits, as float32, above the
+point's number.
 """
 
 from __future__ import annotations
@@ -12,16 +15,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from render_refine.kernels.compiled import compiled, inner, pieces, share
+from render_refine.kernels.compiled import claim, compiled, inner, share
+from render_refine.kernels.lanes import WIDTH, least, load, load_pairs, most, store, where, whole
 
-ROWS, COLUMNS = 16, 16  # of a tile; a row is one vector of 512 bits
+SHIFT = 5
+ROWS = COLUMNS = 1 << SHIFT  # of a tile
+POINT = np.uint64(0xFFFFFFFF)  # the part of an entry that is the point's number
+DIGIT = 10  # bits that are sorted at once, at most
 
 
 def flat(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    """All points of a batch, one after the other: (B, N, ...) as (B N, ...)."""
-    return tuple(t.detach().flatten(0, 1).numpy() for t in tensors)
+    """The numbers of contiguous tensors, one after the other."""
+    return tuple(t.detach().view(-1).numpy() for t in tensors)
 
 
 def memory(tensor: Tensor) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -55,110 +63,156 @@ def tile_of_group(n, batch, height, width, group, apart):
     return (image * down + row) * across + column
 
 
+@inner
+def place_of(tile, height, width):
+    """Image, top row and left column of a tile."""
+    down, across = -(-height // ROWS), -(-width // COLUMNS)
+    return tile // (down * across), tile // across % down * ROWS, tile % across * COLUMNS
+
+
 def tile_lists(
-    uv: np.ndarray, z: np.ndarray, radius: float, height: int, width: int, near: float
+    uv: Tensor, z: Tensor, radius: float, height: int, width: int, near: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points of each tile in order of id.
 
     Args:
-        uv: (B, N, 2).
-        z: (B, N).
+        uv: (B, N, 2), contiguous.
+        z: (B, N), contiguous.
         radius: points reach every pixel centre nearer than this.
         height, width: of the image.
         near: points at or before this depth do not count.
 
     Returns:
         (tiles + 1,) int64 where each tile's list starts, tiles in order of (image, row, column);
-        (entries,) int32 of points, counted through the batch.
+        (entries,) uint64 of entries; points are counted through the batch.
     """
-    tiles = uv.shape[0] * math.ceil(height / ROWS) * math.ceil(width / COLUMNS)
-    workers = pieces()
-    counts = np.zeros((workers, tiles), np.int64)
-    share(_count, tuple, uv, z, radius, height, width, near, counts)
-    ends = np.cumsum(counts.T).reshape(tiles, workers).T
+    batch, points = z.shape
+    tiles = batch * math.ceil(height / ROWS) * math.ceil(width / COLUMNS)
+    threads = torch.get_num_threads()
+    chunks = 1 if threads == 1 else 4 * threads
+    dtype = uv.numpy().dtype
+    view = np.array([radius, near, height, width], dtype)
+    bits = z.detach().float().view(-1).numpy().view(np.uint32)
+    spans = np.empty((2, batch * points + WIDTH), np.int32)
+    counts = np.zeros((chunks, tiles), np.int64)
+    share(_count, lambda: (np.full(3 * WIDTH, np.nan, dtype),), *flat(uv, z), view, points, spans, counts)
+    ends = np.cumsum(counts.T).reshape(tiles, chunks).T
     start = np.zeros(tiles + 1, np.int64)
     start[1:] = ends[-1]
-    points = np.empty(int(start[-1]), np.int32)
-    share(_place, tuple, uv, z, radius, height, width, near, np.ascontiguousarray(ends - counts), points)
-    return start, points
+    entries = np.empty(int(start[-1]), np.uint64)
+    share(_place, tuple, bits, spans, view, points, np.ascontiguousarray(ends - counts), entries)
+    return start, entries
 
 
 @inner
-def _reach(u, v, z, radius, height, width, near):
-    """First and last tile row and column that a point may touch; an empty range where it touches none."""
-    if not (near < z < np.inf and -radius < u < width + radius and -radius < v < height + radius):
-        return 0, 0, 0, 0
-    # (With a little slack: kernels test every pixel exactly.)
-    left = max(math.ceil(u - radius - 0.501), 0)
-    right = min(math.floor(u + radius - 0.499), width - 1)
-    top = max(math.ceil(v - radius - 0.501), 0)
-    bottom = min(math.floor(v + radius - 0.499), height - 1)
-    if left > right or top > bottom:
-        return 0, 0, 0, 0
-    return top // ROWS, bottom // ROWS + 1, left // COLUMNS, right // COLUMNS + 1
+def reach(at, radius, size):
+    """First and last pixel of a row or column that points may touch, as int32 lanes; the last is before the first
+    where they touch none, or where ``at`` is not a number.
+
+    With a slack of a hundredth of a pixel for what rounding may change: kernels test every pixel.
+    """
+    at = least(most(at, -radius - 1), size + radius + 1)
+    return whole(most(at - radius + 0.49, 0)), whole(least(at + radius + 0.51, size)) - 1
+
+
+@inner
+def _chunk(chunk, chunks, total):
+    """Where a chunk of points begins; whole vectors."""
+    return total if chunk == chunks else total * chunk // chunks // WIDTH * WIDTH
 
 
 @compiled
-def _count(worker, workers, uv, z, radius, height, width, near, counts):
-    batch, points = z.shape
-    down, across = -(-height // ROWS), -(-width // COLUMNS)
-    for image in range(batch):
-        for point in range(points * worker // workers, points * (worker + 1) // workers):
-            u, v = np.float64(uv[image, point, 0]), np.float64(uv[image, point, 1])
-            top, bottom, left, right = _reach(u, v, z[image, point], radius, height, width, near)
-            for row in range(top, bottom):
-                for column in range(left, right):
-                    counts[worker, (image * down + row) * across + column] += 1
+def _count(counter, uv, z, view, points, spans, counts, spare):
+    """The first and the last tile of each point, row << 16 | column; and how many points of a chunk touch each tile."""
+    radius, near, height, width = view[0], view[1], view[2], view[3]
+    down, across = -(-int(height) // ROWS), -(-int(width) // COLUMNS)
+    firsts, lasts = spans
+    chunks, total = len(counts), len(z)
+    chunk = claim(counter)
+    while chunk < chunks:
+        begin, end = _chunk(chunk, chunks, total), _chunk(chunk + 1, chunks, total)
+        for p in range(begin, end, WIDTH):
+            if p + WIDTH <= total:
+                u, v = load_pairs(uv, 2 * p)
+                depth = load(z, p)
+            else:
+                for i in range(total - p):
+                    spare[2 * i], spare[2 * i + 1] = uv[2 * (p + i)], uv[2 * (p + i) + 1]
+                    spare[2 * WIDTH + i] = z[p + i]
+                u, v = load_pairs(spare, 0)
+                depth = load(spare, 2 * WIDTH)
+            left, right = reach(u, radius, width)
+            top, bottom = reach(v, radius, height)
+            seen = (depth > near) & (depth < np.inf) & (left <= right) & (top <= bottom)
+            store(firsts, p, where(seen, (top >> SHIFT << 16) | (left >> SHIFT), 1 << 16))
+            store(lasts, p, where(seen, (bottom >> SHIFT << 16) | (right >> SHIFT), 0))
+        for p in range(begin, end):
+            first, last = firsts[p], lasts[p]
+            for row in range(first >> 16, (last >> 16) + 1):
+                for column in range(first & 65535, (last & 65535) + 1):
+                    counts[chunk, (p // points * down + row) * across + column] += 1
+        chunk = claim(counter)
 
 
 @compiled
-def _place(worker, workers, uv, z, radius, height, width, near, cursor, entries):
-    batch, points = z.shape
-    down, across = -(-height // ROWS), -(-width // COLUMNS)
-    for image in range(batch):
-        for point in range(points * worker // workers, points * (worker + 1) // workers):
-            u, v = np.float64(uv[image, point, 0]), np.float64(uv[image, point, 1])
-            top, bottom, left, right = _reach(u, v, z[image, point], radius, height, width, near)
-            for row in range(top, bottom):
-                for column in range(left, right):
-                    tile = (image * down + row) * across + column
-                    entries[cursor[worker, tile]] = image * points + point
-                    cursor[worker, tile] += 1
+def _place(counter, bits, spans, view, points, cursors, entries):
+    """Enter each point in the lists of its tiles."""
+    down, across = -(-int(view[2]) // ROWS), -(-int(view[3]) // COLUMNS)
+    firsts, lasts = spans
+    chunks, total = len(cursors), len(bits)
+    chunk = claim(counter)
+    while chunk < chunks:
+        for p in range(_chunk(chunk, chunks, total), _chunk(chunk + 1, chunks, total)):
+            first, last = firsts[p], lasts[p]
+            for row in range(first >> 16, (last >> 16) + 1):
+                for column in range(first & 65535, (last & 65535) + 1):
+                    tile = (p // points * down + row) * across + column
+                    entries[cursors[chunk, tile]] = np.uint64(bits[p]) << np.uint64(32) | np.uint64(p)
+                    cursors[chunk, tile] += 1
+        chunk = claim(counter)
 
 
-def sorting_room(start: np.ndarray, bits: np.dtype) -> tuple[np.ndarray, ...]:
+def sorting_room(start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Arrays in which `sort_by_depth` sorts the longest list."""
-    longest = int(np.diff(start).max(initial=0))
-    return np.empty((2, longest), bits), np.empty((2, longest), np.int32), np.empty((bits.itemsize, 256), np.int32)
+    return np.empty(int(np.diff(start).max(initial=0)), np.uint64), np.empty(1 << DIGIT, np.int64)
 
 
 @inner
-def sort_by_depth(entries, begin, end, bits, room):
-    """Stable radix sort of ``entries[begin:end]``, points, by ``bits[point]``, unsigned integers."""
-    keys, points, histogram = room
-    passes, count = histogram.shape[0], end - begin
-    histogram[:] = 0
-    for i in range(count):
-        point = entries[begin + i]
-        key = bits[point]
-        keys[0, i], points[0, i] = key, point
-        for digit in range(passes):
-            histogram[digit, (key >> np.uint8(8 * digit)) & np.uint8(255)] += 1
-    here = 0
-    for digit in range(passes):
-        shift = np.uint8(8 * digit)
-        if count == 0 or histogram[digit, (keys[here, 0] >> shift) & np.uint8(255)] == count:
-            continue  # all alike in this digit
+def sort_by_depth(entries, begin, end, z, other, histogram):
+    """Put ``entries[begin:end]`` in order of (depth, id)."""
+    if end - begin < 2:
+        return
+    low = high = entries[begin] >> np.uint64(32)
+    for i in range(begin, end):
+        key = entries[i] >> np.uint64(32)
+        low, high = min(low, key), max(high, key)
+    width = 0
+    while high - low >> np.uint64(width):
+        width += 1
+    passes = -(-width // DIGIT)
+    digit = -(-width // max(passes, 1))
+    last = np.uint64((1 << digit) - 1)
+    for turn in range(passes):
+        shift = np.uint64(turn * digit)
+        histogram[: 1 << digit] = 0
+        for i in range(begin, end):
+            histogram[((entries[i] >> np.uint64(32)) - low >> shift) & last] += 1
         total = 0
-        for bucket in range(256):
-            size = histogram[digit, bucket]
-            histogram[digit, bucket] = total
+        for bucket in range(1 << digit):
+            size = histogram[bucket]
+            histogram[bucket] = total
             total += size
-        for i in range(count):
-            bucket = (keys[here, i] >> shift) & np.uint8(255)
-            to = histogram[digit, bucket]
-            keys[1 - here, to], points[1 - here, to] = keys[here, i], points[here, i]
-            histogram[digit, bucket] += 1
-        here = 1 - here
-    for i in range(count):
-        entries[begin + i] = points[here, i]
+        for i in range(begin, end):
+            bucket = ((entries[i] >> np.uint64(32)) - low >> shift) & last
+            other[histogram[bucket]] = entries[i]
+            histogram[bucket] += 1
+        for i in range(begin, end):
+            entries[i] = other[i - begin]
+    if z.itemsize > 4:  # what is alike as float32
+        for i in range(begin + 1, end):
+            entry = entries[i]
+            j = i
+            while j > begin and z[entries[j - 1] & POINT] > z[entry & POINT]:
+                entries[j] = entries[j - 1]
+                j -= 1
+            entries[j] = entry
