@@ -271,7 +271,7 @@ def small_restyler() -> Restyler:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Restyler(RestylerConfig(spade, 8, (8, 8), 32)).eval()
+        return Restyler(RestylerConfig(spade, (8,) * (len(spade.widths) + 1), 8, (8, 8), 32)).eval()
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

@@ -88,12 +88,15 @@ def test_a_place_follows_from_its_number(places):
 def test_changes_are_of_the_hour_the_season_or_both():
     generator = torch.Generator().manual_seed(0)
     kinds = {"hour": 0, "season": 0, "both": 0, "none": 0}
+    from_day = [0, 0, 0]
     for _ in range(600):
         before, after = draw_change(generator)
+        from_day[after % 3] += before % 3 == 0
         hour, season = before % 3 != after % 3, before // 3 != after // 3
         kinds["both" if hour and season else "hour" if hour else "season" if season else "none"] += 1
     wanted = (*CHANGES, 1 - sum(CHANGES))
     assert [count / 600 for count in kinds.values()] == pytest.approx(wanted, abs=0.05)
+    assert from_day[2] / (from_day[1] + from_day[2]) == pytest.approx(2 / 3, abs=0.06)  # night has more to learn
 
 
 def test_what_changes_is_always_told(places):

@@ -40,7 +40,7 @@ def weights(tmp_path_factory):
     """A small restyler that has learnt nothing, and changes every colour."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        restyler = Restyler(RestylerConfig(SPADE, side=32))
+        restyler = Restyler(RestylerConfig(SPADE, (8, 8, 8, 8), side=32))
         with torch.no_grad():
             restyler.spade.conv_img.weight.mul_(10)
             restyler.spade.conv_img.bias[9:12] = -0.3

@@ -22,6 +22,7 @@ from vid2vid.restyler import FACTS, Restyler, RestylerConfig
 SMALL = RestyleTraining(
     network=RestylerConfig(
         SpadeConfig((len(CLASSES) + 3, 4), 13, (16, 16, 16), 8, style_dim=8, style_grid=(1, 1), style_modulation=True),
+        encoder=(8, 8, 16),
         hidden=16,
         reference_widths=(8, 16),
         side=32,

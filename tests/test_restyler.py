@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render_refine.spade import SpadeConfig
+from render_refine.spade import SpadeConfig, pad_to_multiple
 from vid2vid.classes import CLASSES
 from vid2vid.optical_flow import optical_flow, trust
 from vid2vid.restyle import Source, carried, relit, restyle
@@ -16,6 +16,7 @@ from vid2vid.restyler import FACTS, Known, Restyled, Restyler, RestylerConfig, c
 
 SMALL = RestylerConfig(
     SpadeConfig((len(CLASSES) + 3, 4), 13, (8, 8, 8), 8, style_dim=6, style_grid=(1, 1), style_modulation=True),
+    encoder=(8, 8, 8),
     hidden=8,
     reference_widths=(8, 8),
     side=32,
@@ -72,11 +73,37 @@ def test_colour_maps():
 def test_a_network_that_says_nothing_keeps_the_frame():
     network = Restyler(SMALL).eval()
     with torch.no_grad():
-        for weight in network.spade.conv_img.parameters():
+        for weight in (*network.spade.conv_img.parameters(), *network.class_maps.parameters()):
             weight.zero_()
         frame, labels = picture(32, 48), torch.zeros(1, len(CLASSES), 32, 48)
         out = network(frame, labels, None, network.moment_style(torch.tensor([20.0]), torch.tensor([0.0])))
     torch.testing.assert_close(out.rgb, frame)
+
+
+def test_a_class_has_its_map_and_what_has_no_label_too(restyler):
+    z = restyler.moment_style(torch.tensor([23.0]), torch.tensor([math.nan])).detach()
+    labels = torch.zeros(1, len(CLASSES), 20, 30)
+    labels[:, 3, :10] = 1
+    with torch.no_grad():
+        table = restyler.class_maps(z)[0].unflatten(0, (len(CLASSES) + 1, 12))
+        maps = restyler.maps_of_classes(labels, z)[0]
+    torch.testing.assert_close(maps[:, 2, 5], table[3])
+    torch.testing.assert_close(maps[:, 17, 5], table[-1])
+    torch.testing.assert_close(maps[:, 10, 5], 0.4 * table[3] + 0.6 * table[-1])  # a soft border, over 5 pixels
+
+
+def test_at_first_the_encoder_says_nothing_and_then_it_is_heard():
+    torch.manual_seed(0)
+    made = Restyler(SMALL).eval()
+    frame, labels, z = picture(40, 60), torch.zeros(1, len(CLASSES), 40, 60), torch.zeros(1, 6)
+    with torch.no_grad():
+        first = made(frame, labels, None, z).maps
+        torch.nn.init.normal_(made.encoder.stem.weight)
+        assert torch.equal(made(frame, labels, None, z).maps, first)
+        for k, out in enumerate(made.encoder.out):
+            torch.nn.init.normal_(out.weight)
+            assert (made(frame, labels, None, z).maps - first).abs().max() > 1e-3, f"level {k} is not heard"
+            torch.nn.init.zeros_(out.weight)
 
 
 @torch.no_grad()
@@ -103,7 +130,9 @@ def maps_before_blending(restyler, frame, labels, known, z):
     conditions = (
         torch.nn.functional.pad(c, (8,) * 4, "replicate") for c in (torch.cat([labels, frame * 2 - 1], 1), seen)
     )
-    out = restyler.spade(*conditions, z=z)[:, :12, 8:-8, 8:-8]
+    shown, before = conditions
+    skips = restyler.encoder(pad_to_multiple(torch.cat([shown, before], 1), restyler.spade.multiple))
+    out = restyler.spade(shown, before, z=z, skips=skips)[:, :12, 8:-8, 8:-8] + restyler.maps_of_classes(labels, z)
     return out + torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0]).view(1, 12, 1, 1)
 
 
@@ -112,6 +141,8 @@ def test_wrong_shapes_are_refused():
         RestylerConfig(SpadeConfig((3,), 13))
     with pytest.raises(ValueError, match="side"):
         RestylerConfig(side=8)
+    with pytest.raises(ValueError, match="encoder"):
+        RestylerConfig(encoder=(8, 8))
 
 
 def test_flow_finds_a_shift_and_says_where_it_cannot():

@@ -1,19 +1,21 @@
 """The network that gives a frame another time of day or another season, at a small working size.
 
 A SPADE generator, modulated by labels, by the frame itself and by what the frame before became, and driven by a style
-code. It does not draw a picture: it says for every pixel by which affine map its colour changes,
+code; an encoder shows each of its levels the frame once more, as in a U-Net. It does not draw a picture: it says for
+every pixel by which affine map its colour changes,
 
     restyled = M rgb + b,
 
-so that detail is the frame's own, and a map that only shifts (M near 0) draws what is new: another sky, snow, a lit
-window. The maps of the frame before are carried along by the motion and blended in, which keeps the look steady while
-every frame keeps its own detail.
+starting from the map of its class (of a night sky, of a tree in autumn). So detail is the frame's own, and a map that
+only shifts (M near 0) draws what is new: another sky, snow, a lit window. The maps of the frame before are carried
+along by the motion and blended in, which keeps the look steady while every frame keeps its own detail.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from render_refine.pretrained import Pretrained
-from render_refine.spade import SpadeConfig, SpadeGenerator
+from render_refine.spade import SpadeConfig, SpadeGenerator, pad_to_multiple
 from vid2vid.classes import CLASSES
 from vid2vid.local_colour import apply
 
@@ -30,6 +32,7 @@ BLEND_BIAS = 1.0  # what is known from the frame before is kept unless the netwo
 # Slopes and places of steps in the height of the sun: full day, low sun, sunset, dusk, nightfall, night.
 STEPS = ((3.0, -0.5), (8.0, -0.2), (16.0, 0.0), (16.0, 0.1), (12.0, 0.25), (6.0, 0.5))
 MARGIN = 8  # pixels by which the frame goes on for the network, whose zero padding would draw lines along the border
+SOFT = 2  # pixels by which the map of a class reaches over its border
 FACTS = 15  # numbers that describe a moment, see ``moment_facts``
 
 
@@ -40,6 +43,7 @@ class RestylerConfig:
     Attributes:
         spade: conditions are one-hot labels with the frame, and the warped frame before with its validity; outputs
             are the maps and a blend logit.
+        encoder: channels of the encoder on the frame's grid and on grids twice, four times ... coarser.
         hidden: width of the layer between the facts of a moment and its style code.
         reference_widths: channels of the stride-2 convolutions that look at a reference picture.
         side: pixels of the shorter side of a frame at the working size, as in training.
@@ -61,6 +65,7 @@ class RestylerConfig:
             style_modulation=True,
         )
     )
+    encoder: tuple[int, ...] = (16, 24, 32, 48, 64, 80, 96)
     hidden: int = 64
     reference_widths: tuple[int, ...] = (16, 32, 64, 96)
     side: int = 160
@@ -69,7 +74,9 @@ class RestylerConfig:
         wanted = (len(CLASSES) + 3, 4)
         if self.spade.condition_channels != wanted or self.spade.out_channels != MAP_CHANNELS + 1:
             raise ValueError(f"expected conditions of {wanted} channels and {MAP_CHANNELS + 1} outputs: {self.spade}")
-        if self.side < 32 or self.hidden < 1 or not self.reference_widths:
+        if self.spade.upscale > 2 or len(self.encoder) != len(self.spade.widths) + self.spade.upscale - 1:
+            raise ValueError(f"expected an encoder with as many levels as the generator and its output have: {self}")
+        if self.side < 32 or min(self.hidden, *self.encoder) < 1 or not self.reference_widths:
             raise ValueError(f"every size must be positive, and the side at least 32 pixels: {self}")
 
 
@@ -104,6 +111,8 @@ class Restyler(Pretrained):
         self.config = config
         size = config.spade.style_dim
         self.spade = SpadeGenerator(config.spade)
+        self.encoder = SkipEncoder(sum(config.spade.condition_channels), config.encoder, self.spade.skip_channels)
+        self.class_maps = nn.Linear(size, (len(CLASSES) + 1) * MAP_CHANNELS)
         self.moment = nn.Sequential(nn.Linear(FACTS, config.hidden), nn.ReLU(), nn.Linear(config.hidden, size))
         layers: list[nn.Module] = []
         # No norm: how bright a reference is, and how blue, is what it is asked for.
@@ -113,7 +122,7 @@ class Restyler(Pretrained):
         self.reference_head = nn.Linear(config.reference_widths[-1], size)
         # At first the frame stays as it is.
         with torch.no_grad():
-            for weight in self.spade.conv_img.parameters():
+            for weight in (*self.spade.conv_img.parameters(), *self.class_maps.parameters()):
                 weight.mul_(0.1)
 
     def forward(self, frame: Tensor, labels: Tensor, known: Known | None, z: Tensor) -> Restyled:
@@ -125,19 +134,28 @@ class Restyler(Pretrained):
             known: what the frame before became; None for a first frame.
             z: (B, D) style codes.
         """
-        before = None
+        shown, before = beyond(torch.cat([labels, frame * 2 - 1], dim=1)), None
         if known is not None:
-            before = torch.cat([(known.rgb * 2 - 1) * known.validity, known.validity], dim=1)
-        out = self.spade(beyond(torch.cat([labels, frame * 2 - 1], dim=1)), beyond(before), z=z).float()
-        out = out[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+            before = beyond(torch.cat([(known.rgb * 2 - 1) * known.validity, known.validity], dim=1))
+        seen = torch.cat([shown, torch.zeros_like(shown[:, :4]) if before is None else before], dim=1)
+        skips = self.encoder(pad_to_multiple(seen, self.spade.multiple))
+        out = self.spade(shown, before, z=z, skips=skips).float()[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
         identity = torch.eye(3, 4, device=out.device).T.reshape(1, MAP_CHANNELS, 1, 1)
-        maps = out[:, :MAP_CHANNELS] + identity
+        maps = out[:, :MAP_CHANNELS] + self.maps_of_classes(labels, z) + identity
         drawn = coloured(maps, frame)
         if known is None:
             return Restyled(drawn, maps, drawn)
         share = torch.sigmoid(out[:, MAP_CHANNELS:] + BLEND_BIAS) * known.validity
         maps = torch.lerp(maps, known.maps, share)
         return Restyled(coloured(maps, frame), maps, drawn)
+
+    def maps_of_classes(self, labels: Tensor, z: Tensor) -> Tensor:
+        """The maps (B, 12, h, w), less the identity, that each pixel gets for its class, with soft borders."""
+        maps = self.class_maps(z).float().unflatten(1, (len(CLASSES) + 1, MAP_CHANNELS))
+        unlabelled = maps[:, -1:]
+        maps = unlabelled + labels.flatten(2).mT.float() @ (maps[:, :-1] - unlabelled)
+        maps = maps.float().mT.unflatten(2, labels.shape[-2:])
+        return F.avg_pool2d(maps, 2 * SOFT + 1, stride=1, padding=SOFT, count_include_pad=False)
 
     def moment_style(self, hour: Tensor, season: Tensor) -> Tensor:
         """Style codes (B, D) of moments: hours of the equinox in [0, 24) and seasons in [0, 4), (B,); nan keeps."""
@@ -148,9 +166,29 @@ class Restyler(Pretrained):
         return self.reference_head(self.reference(image * 2 - 1).mean(dim=(2, 3)))
 
 
-def beyond(condition: Tensor | None) -> Tensor | None:
+class SkipEncoder(nn.Module):
+    """The features of a U-Net's way down, as they join a generator's levels on the way up; none at first."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], out_channels: list[int]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(i, o, 3, stride=2, padding=1) for i, o in pairwise(widths))
+        self.refine = nn.ModuleList(nn.Conv2d(o, o, 3, padding=1) for o in widths[1:])
+        self.out = nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(widths, out_channels[::-1], strict=True))
+        for conv in self.out.parameters():
+            nn.init.zeros_(conv)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(B, C, H, W) to features on ever finer grids, from H / 2^levels to H."""
+        features = [F.leaky_relu(self.stem(x), 0.2)]
+        for down, refine in zip(self.down, self.refine, strict=True):
+            features.append(F.leaky_relu(refine(F.leaky_relu(down(features[-1]), 0.2)), 0.2))
+        return [out(feature) for out, feature in zip(self.out, features, strict=True)][::-1]
+
+
+def beyond(condition: Tensor) -> Tensor:
     """A condition (B, C, h, w) that goes on for ``MARGIN`` pixels beyond the border."""
-    return condition if condition is None else F.pad(condition, (MARGIN,) * 4, mode="replicate")
+    return F.pad(condition, (MARGIN,) * 4, mode="replicate")
 
 
 def coloured(maps: Tensor, frame: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from pipelines.training.run import EMA, Kit
 from render_refine.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from render_refine.fill import box_max
 from render_refine.losses import feature_matching, hinge_d, hinge_g, laplacian_l1, masked_l1
-from render_refine.spade import fuse_spectral_norm
+from render_refine.spectral import fuse_spectral_norm
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.generator import one_hot
 from vid2vid.restyle import carried
@@ -39,10 +39,11 @@ class RestyleTraining:
         true_labels, no_labels: shares of the examples with the world's labels and with none; the rest have those of
             the bundled segmenter, mistakes and all, since that is what real clips get.
         by_reference: share of the steps on worlds whose style code comes from a picture.
+        misnamed: share of the examples in which one class bears the name of another: clips show what worlds do not.
         swallowed: share of the examples whose labels call a rim of what stands before the sky sky, as segmenters do.
         photo_steps: share of the steps on photographs, if there are any.
-        lit_weight: how much more a pixel counts that becomes brighter, by the full range: lit windows and lamps are
-            few, and by the plain mean it would be safest to leave them dark.
+        lit_weight: how much more a pixel counts that becomes brighter, and more so than the picture, by the full range:
+            lit windows and lamps are few, and by the plain mean it would be safest to leave them dark.
     """
 
     network: RestylerConfig = field(default_factory=RestylerConfig)
@@ -50,16 +51,17 @@ class RestyleTraining:
     batch: int = 4
     second_from: float = 0.3
     critic_from: float = 0.45
-    second_share: float = 0.3
-    critic_share: float = 0.3
+    second_share: float = 0.2
+    critic_share: float = 0.15
     true_labels: float = 0.35
-    no_labels: float = 0.1
+    no_labels: float = 0.15
+    misnamed: float = 0.15
     swallowed: float = 0.3
     by_reference: float = 0.2
-    photo_steps: float = 0.15
+    photo_steps: float = 0.1
     learning_rate_g: float = 4e-4
     learning_rate_d: float = 4e-4
-    lit_weight: float = 6.0
+    lit_weight: float = 4.0
     l1_weight: float = 10.0
     laplacian_weight: float = 4.0
     steady_weight: float = 4.0
@@ -130,7 +132,9 @@ class RestyleRecipe:
         """
         wanted, source = batch.target[:, frame], batch.source[:, frame]
         scale = CHANGED / (SLIGHT + (wanted - source).abs().mean(dim=(1, 2, 3), keepdim=True))
-        brighter = (wanted - source).mean(dim=1, keepdim=True).clamp_min(0)
+        brighter = (wanted - source).mean(dim=1, keepdim=True)
+        # Of a night that becomes a day all is brighter: that alone makes nothing in it rare.
+        brighter = (brighter - brighter.mean(dim=(2, 3), keepdim=True).clamp_min(0)).clamp_min(0)
         weight = scale * (1 + self.config.lit_weight * brighter)
         return {
             "l1": self.config.l1_weight * (weight * (drawn - wanted).abs()).mean(),
@@ -146,6 +150,10 @@ class RestyleRecipe:
                 labels[k] = NO_LABEL
             elif not known or kind >= self.config.no_labels + self.config.true_labels:
                 labels[k] = self.segmenter.segment(batch.source[k, frame])
+            if chance(generator, self.config.misnamed):
+                other = torch.randint(len(CLASSES), (), generator=generator).to(labels)
+                one = labels[k].flatten()[int(torch.randint(labels[k].numel(), (), generator=generator))]
+                labels[k] = torch.where(labels[k] == one, other, labels[k])
             if chance(generator, self.config.swallowed):
                 rim = int(torch.randint(1, 8, (), generator=generator))
                 labels[k] = torch.where(box_max((labels[k] == SKY)[None, None].float(), rim)[0, 0] > 0, SKY, labels[k])
