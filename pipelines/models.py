@@ -24,7 +24,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def load_depth(device: torch.device | str = "cpu") -> DepthEstimator:
-    """The bundled depth estimator."""
+    """The bundled landscape depth estimator."""
     return DepthEstimator(loaded(UNet, WEIGHTS / "depth", device), load_segmenter(device=device))
 
 

@@ -1,4 +1,4 @@
-"""Depth from a single photo, outdoors above all: a small U-Net, trained on procedural worlds alone.
+"""Depth from a single photo, for landscapes: a small U-Net, trained on procedural worlds alone.
 
 The network says how far each pixel is, up to an unknown scale, and whether it is sky; on the sky a segmenter, which has
 seen real ones, has the greater say. One unit of depth is set to the nearest tenth of the picture, so that every photo
