@@ -72,12 +72,9 @@ class Painter:
         if self.refiner is None:
             return view
         new = needed(view)
-        # What is drawn again goes out from what was drawn, not from detail that was made up for it: errors do not add
-        # up. That detail stays, but fades, as finer detail comes. Points seen from too near show as blocks; drawn upon
-        # and stored, these would grow with every keyframe.
-        again = new & view.known
-        detail = KEPT * again * blurred(view.rgb - view.plain, BLOCKS)
-        guess = replace(view, rgb=torch.where(again, blurred(view.plain, BLOCKS), view.plain))
+        # Detail that was made up stays, but fades, as finer detail comes.
+        detail = KEPT * (new & view.known) * blurred(view.rgb - view.plain, BLOCKS)
+        guess = to_draw_upon(view, new)
         for _ in range(ATTEMPTS):
             # The noise depends on the seed and on how much was drawn before, never on global state.
             # (Only the low 32 bits of a seed count on the CPU.)
@@ -107,6 +104,19 @@ def needed(view: View) -> Tensor:
     known = view.known[None, None].to(view.density.dtype)
     density = box_mean(known * view.density, PLACE) / box_mean(known, PLACE).clamp_min(1e-6)
     return ~view.known | (density[0, 0] < MAGNIFIED) | (view.density < BLOCKY)
+
+
+def to_draw_upon(view: View, new: Tensor) -> View:
+    """A view as the refiner is given it.
+
+    What is drawn again goes out from what was drawn, not from detail that was made up for it: errors do not add up.
+    Points seen from too near show as blocks; drawn upon and stored, these would grow with every keyframe.
+
+    Args:
+        view: what is known.
+        new: (H, W) bool, what is to be drawn, see ``needed``.
+    """
+    return replace(view, rgb=torch.where(new & view.known, blurred(view.plain, BLOCKS), view.plain))
 
 
 def flight(

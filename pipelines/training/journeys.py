@@ -13,14 +13,13 @@ learns to go on from its own writing. There are three kinds:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from infinite_view.flight import BLOCKS, needed
+from infinite_view.flight import needed, to_draw_upon
 from infinite_view.refiner import magnified
-from infinite_view.texture import blurred
 from infinite_view.virtual_views import random_away, seen_from
 from pipelines.training.augment import chance, grade, haze, uniform
 from pipelines.training.flight_set import TRUTH_EVERY, FlightSet
@@ -62,7 +61,7 @@ class Journey:
     def look(self) -> View:
         """The view at the next keyframe, as the refiner of a flight is given it: without detail that was made up."""
         view = self.memory.render(self.cameras[self.reached])
-        return replace(view, rgb=torch.where(needed(view) & view.known, blurred(view.rgb, BLOCKS), view.rgb))
+        return to_draw_upon(view, needed(view))
 
     def write(self, view: View, rgb: Tensor, depth: Tensor) -> None:
         """Remember what was drawn, and go on to the next keyframe."""

@@ -320,28 +320,28 @@ def fma(typing, a, b, c):
     return lanes(a, b, c), generate
 
 
+def _chosen(comparison: Any, lanes: Lanes) -> Any:
+    """What builds, of two values, the one for which the comparison with the other holds."""
+
+    def generate(context, builder, sig, args):
+        one, other = (_cast(context, builder, value, given, lanes) for value, given in zip(args, sig.args, strict=True))
+        return builder.select(_operate(builder, comparison, lanes.dtype, one, other), one, other)
+
+    return generate
+
+
 @instruction
 def least(typing, a, b):
     """The smaller one, lane by lane; one of them may be a number."""
     lanes = _lanes_of(a, b)
-
-    def generate(context, builder, sig, args):
-        one, other = (_cast(context, builder, value, given, lanes) for value, given in zip(args, sig.args, strict=True))
-        return builder.select(_operate(builder, operator.lt, lanes.dtype, one, other), one, other)
-
-    return lanes(a, b), generate
+    return lanes(a, b), _chosen(operator.lt, lanes)
 
 
 @instruction
 def most(typing, a, b):
     """The larger one, lane by lane; one of them may be a number."""
     lanes = _lanes_of(a, b)
-
-    def generate(context, builder, sig, args):
-        one, other = (_cast(context, builder, value, given, lanes) for value, given in zip(args, sig.args, strict=True))
-        return builder.select(_operate(builder, operator.gt, lanes.dtype, one, other), one, other)
-
-    return lanes(a, b), generate
+    return lanes(a, b), _chosen(operator.gt, lanes)
 
 
 @instruction
