@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,9 +25,7 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
 
 def box_max(x: Tensor, radius: int) -> Tensor:
     """Largest value of (B, C, H, W) in a square window; rows, then columns."""
-    size = 2 * radius + 1
-    x = F.max_pool2d(x, (size, 1), stride=1, padding=(radius, 0))
-    return F.max_pool2d(x, (1, size), stride=1, padding=(0, radius))
+    return _extreme(torch.maximum, F.pad(x, (radius,) * 4, value=-torch.inf), 2 * radius + 1)
 
 
 def closing(x: Tensor, reach: int) -> Tensor:
@@ -33,7 +34,20 @@ def closing(x: Tensor, reach: int) -> Tensor:
     Beyond the border counts as filled, so that the closing does not eat into the picture's edge.
     """
     grown = F.pad(box_max(x, reach), (reach,) * 4, value=torch.inf)
-    return -F.max_pool2d(-grown, 2 * reach + 1, stride=1)
+    return _extreme(torch.minimum, grown, 2 * reach + 1)
+
+
+def _extreme(larger_or_smaller: Callable[[Tensor, Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+    """The extreme value in each window of size x size that lies within (B, C, H, W); (B, C, H - size + 1, ...)."""
+    for dim in (-2, -1):
+        # Windows of 2, 4, 8 ... pixels, each from two of half the size: many times faster than pooling.
+        reached = 1
+        while reached < size:
+            step = min(reached, size - reached)
+            count = x.shape[dim] - step
+            x = larger_or_smaller(x.narrow(dim, 0, count), x.narrow(dim, step, count))
+            reached += step
+    return x
 
 
 def pull_push(values: Tensor, weight: Tensor) -> Tensor:
@@ -52,13 +66,16 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values * (weight > 0)
-    padded_weight = F.pad(weight, (0, width % 2, 0, height % 2))
-    padded = F.pad(values * weight, (0, width % 2, 0, height % 2))
-    total = 4 * F.avg_pool2d(padded_weight, 2)
-    coarse = 4 * F.avg_pool2d(padded, 2) / total.clamp_min(1e-8)
-    coarse = pull_push(coarse, total.clamp_max(1))
+    total, coarse = (_quarters(F.pad(x, (0, width % 2, 0, height % 2))) for x in (weight, values * weight))
+    coarse = pull_push(coarse / total.clamp_min(1e-8), total.clamp_max(1))
     up = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-    return weight * values + (1 - weight) * up
+    return torch.lerp(up, values, weight)
+
+
+def _quarters(x: Tensor) -> Tensor:
+    """Sums of squares of 2 x 2 pixels."""
+    x = x[..., ::2, :] + x[..., 1::2, :]
+    return x[..., ::2] + x[..., 1::2]
 
 
 def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: float = 1e-5) -> Tensor:
@@ -74,8 +91,12 @@ def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: floa
     near = box_max(torch.where(known, disparity, torch.zeros_like(disparity)), 8)
     nearness = disparity / near.clamp_min(1e-8)
     weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + near_weight, torch.zeros_like(disparity))
-    filled = pull_push(values, weight.clamp_max(1))
-    return torch.where(known, values, filled)
+    return choose(known, values, pull_push(values, weight.clamp_max(1)))
+
+
+def choose(first: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """``a`` where ``first``, else ``b``, which are finite: `torch.where`, many times faster on the CPU."""
+    return torch.lerp(b, a, first.to(a.dtype))
 
 
 def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,17 +115,11 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     Returns:
         rgb and depth with the gaps filled, and density as a local mean over the surface (gaps counted).
     """
-    size = 2 * reach + 1
     disparity = (1 / depth)[:, None]
     closed = closing(disparity, reach)
     on_surface = ((disparity > 0.9 * closed) & (disparity > 0)).to(rgb.dtype)
     weight = on_surface * density[:, None]
-    blur = _gaussian(size, rgb)
-
-    def around(x: Tensor) -> Tensor:
-        return F.conv2d(x, blur.expand(x.shape[1], 1, -1, -1), padding=reach, groups=x.shape[1])
-
-    sums = around(torch.cat([rgb * weight, disparity * weight, weight * density[:, None], weight], dim=1))
+    sums = _blurred(torch.cat([rgb * weight, disparity * weight, weight * density[:, None], weight], dim=1), reach)
     means = sums[:, :-1] / sums[:, -1:].clamp_min(1e-8)
     mean_rgb, mean_disparity, mean_density = means.split([rgb.shape[1], 1, 1], dim=1)
     crack = (disparity < 0.9 * closed) & (sums[:, -1:] > 1e-4) & (mean_density < 0.8)
@@ -115,12 +130,17 @@ def close_cracks(rgb: Tensor, depth: Tensor, density: Tensor, reach: int = 2) ->
     smoothed = 1 / torch.lerp(disparity, mean_disparity, smooth).clamp_min(1e-12)
     depth = torch.where(smooth > 0, smoothed, depth[:, None])[:, 0]
     surface = torch.maximum(on_surface, crack.to(rgb.dtype))
-    density = (around(weight) / around(surface).clamp_min(1e-8))[:, 0]
+    density = (_blurred(weight, reach) / _blurred(surface, reach).clamp_min(1e-8))[:, 0]
     return rgb, depth, torch.where(torch.isfinite(depth), density, torch.zeros_like(density))
 
 
-def _gaussian(size: int, like: Tensor) -> Tensor:
-    x = torch.arange(size, device=like.device, dtype=like.dtype) - size // 2
-    g = torch.exp(-0.5 * (x / (0.3 * size)) ** 2)
-    g = g / g.sum()
-    return g[:, None] * g
+def _blurred(x: Tensor, reach: int) -> Tensor:
+    """(B, C, H, W) under a Gaussian of 2 * reach + 1 pixels, nothing beyond the border; rows, then columns."""
+    taps = [math.exp(-0.5 * (step / (0.3 * (2 * reach + 1))) ** 2) for step in range(-reach, reach + 1)]
+    for dim in (-2, -1):
+        padded = F.pad(x, (0, 0, reach, reach) if dim == -2 else (reach, reach))
+        count = x.shape[dim]
+        x = torch.zeros_like(x)
+        for step, tap in enumerate(taps):
+            x.add_(padded.narrow(dim, step, count), alpha=tap / sum(taps))
+    return x

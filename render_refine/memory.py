@@ -9,7 +9,7 @@ from torch import Tensor
 
 from render_refine.camera import Camera
 from render_refine.chunks import ChunkedCloud
-from render_refine.fill import box_max, close_cracks, closing, fill_far, pull_push
+from render_refine.fill import box_max, choose, close_cracks, closing, fill_far, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
@@ -148,9 +148,9 @@ class WorldMemory:
         ground = fill_far(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
         guess = ground[:-1]
         if (in_sky & ~view.known).any():
-            guess = torch.where(in_sky, _fill_sky(shown, view.known & sky), guess)
+            guess = choose(in_sky, _fill_sky(shown, view.known & sky), guess)
         far = torch.where(in_sky, torch.inf, 1 / ground[-1].clamp_min(1e-8))
-        shown = torch.where(view.known, shown, guess.clamp(0, 1))
+        shown = choose(view.known, shown, guess.clamp(0, 1))
         depth = torch.where(view.known, view.depth, far)
         # Between the points of a rough surface single pixels stay open. They are no places that nobody saw.
         closed = closing(known.to(shown.dtype), PINHOLE)[0, 0] > 0.5
@@ -179,7 +179,7 @@ class WorldMemory:
         sky_covered = closing(sky_seen[:, None].to(rgb.dtype), SKY_GAP)[0, 0] > 0.5
         known = solid | sky_covered
         sky_rgb = pull_push(sky.features[:, :-1], sky_seen[:, None].to(rgb.dtype))[0]
-        rgb = torch.where(solid, rgb, sky_rgb)
+        rgb = choose(solid, rgb, sky_rgb)
         density = torch.where(solid, density, sky_covered.to(density.dtype))
 
         rgb = rgb.clamp(0, 1)
