@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from render_refine.fill import binned
 from render_refine.pretrained import Pretrained
 from render_refine.spectral import spectral_conv
 
@@ -291,7 +292,9 @@ class SpadeGenerator(Pretrained):
     def _coarser(self, condition: Tensor | None, factor: int) -> Tensor | None:
         if condition is None or factor == 1:
             return condition
-        return F.avg_pool2d(condition, factor) if self.config.resize == "area" else condition[..., ::factor, ::factor]
+        if self.config.resize == "area":
+            return binned(condition) / 4 if factor == 2 else F.avg_pool2d(condition, factor)
+        return condition[..., ::factor, ::factor]
 
     def _check(self, conditions: Conditions, z: Tensor | None) -> list[Tensor]:
         """The conditions that are there."""

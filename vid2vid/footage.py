@@ -80,13 +80,14 @@ def footage(
     memory = WorldMemory(z.device)
     last: _Last | None = None
     for shot in shots:
-        labels = one_hot(shot.labels[None].to(z.device)).contiguous(memory_format=torch.channels_last)
+        ids = shot.labels[None].to(z.device)
+        labels = one_hot(ids).contiguous(memory_format=torch.channels_last)
         warped, guidance, flow = None, None, labels.new_zeros(1, 2, *labels.shape[-2:])
         known = _trusted(shot, z.device) if guided else None
         still = _still(shot).to(z.device)
         if last is not None:
             flow, trust = _motion(motion, labels, last, known, still)
-            warped = warp_previous(last.rgb, labels, last.labels, flow, trust)
+            warped = warp_previous(last.rgb, ids, last.ids, flow, trust)
         if known is not None and len(memory):
             guidance = _guidance(memory, known, still)
             if warped is not None:
@@ -97,7 +98,7 @@ def footage(
         if known is not None:
             fresh = still if guidance is None else still & (guidance[0, 3] < 0.5)
             memory.write(rgb[0], known.depth, known.camera, fresh)
-        last = _Last(labels, rgb, flow, known)
+        last = _Last(ids, labels, rgb, flow, known)
         yield Frame(rgb[0], None if guidance is None else guidance[0], flow[0])
 
 
@@ -105,6 +106,7 @@ def footage(
 class _Last:
     """The frame before, as the next one needs it: batches of one."""
 
+    ids: Tensor
     labels: Tensor
     rgb: Tensor
     flow: Tensor

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet, UNetConfig
 from render_refine.warp import backward_warp
-from vid2vid.classes import CLASSES
+from vid2vid.classes import CLASSES, NO_LABEL
 
+RUN = 16  # pixels whose features are compared at once
 COARSER = 4  # the network works on a grid this many times coarser than the frames
 FLOW_UNIT = 2.0  # cells of that grid; keeps the network's numbers around 1
 
@@ -101,14 +102,20 @@ def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
         reach: largest displacement per axis, in pixels.
 
     Returns:
-        (B, (2 reach + 1)^2, H, W), displacements in rows from top left to bottom right.
+        (B, (2 reach + 1)^2, H, W) float32, displacements in rows from top left to bottom right.
     """
-    a, b = (F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]).permute(0, 3, 1, 2) for x in (a, b))
-    height, width = a.shape[-2:]
-    padded = F.pad(b, (reach, reach, reach, reach))
-    side = range(2 * reach + 1)
-    shifted = (padded[..., dy : dy + height, dx : dx + width] for dy in side for dx in side)
-    return torch.stack([(a * other).mean(dim=1) for other in shifted], dim=1)
+    a, b = (F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2]) for x in (a, b))
+    height, width = a.shape[1:3]
+    side = 2 * reach + 1
+    # Runs of pixels against the pixels within reach of them: small matrix products, of which the band is wanted.
+    a = F.pad(a, (0, 0, 0, -width % RUN)).unflatten(2, (-1, RUN))
+    b = F.pad(b, (0, 0, reach, reach + -width % RUN, reach, reach)).unfold(2, RUN + 2 * reach, RUN)
+    rows = []
+    with torch.autocast(a.device.type, enabled=False):
+        for down in range(side):
+            products = a @ b[:, down : down + height] / a.shape[-1]
+            rows.append(torch.stack([products.diagonal(across, -2, -1) for across in range(side)], dim=1))
+    return torch.cat(rows, dim=1).flatten(3)[..., :width]
 
 
 def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
@@ -119,7 +126,7 @@ def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, t
 
     Args:
         rgb: (B, 3, H, W) previous frame.
-        labels, previous: one-hot (B, 18, H, W) of this frame and the one before.
+        labels, previous: (B, H, W) ids of this frame and the one before, 255 for none.
         flow: (B, 2, H, W) in pixels to the previous frame.
         trust: (B, 1, H, W) in [0, 1].
 
@@ -128,5 +135,26 @@ def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, t
     """
     # Bicubic, since what is handed from frame to frame is resampled again and again.
     colours, inside = backward_warp(rgb, flow, interpolation="bicubic")
-    agreement = (backward_warp(previous, flow)[0] * labels).sum(dim=1, keepdim=True)
+    agreement = agreeing(labels, previous, flow)[:, None]
     return torch.cat([colours.clamp(0, 1), trust * agreement * inside], dim=1)
+
+
+def agreeing(labels: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """How much of what is found at the end of the flow has the pixel's label: (B, H, W) in [0, 1], bilinearly.
+
+    Args:
+        as `warp_previous`.
+    """
+    height, width = labels.shape[-2:]
+    rows = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
+    columns = torch.arange(width, device=flow.device) + flow[:, 0]
+    top, left = rows.floor(), columns.floor()
+    down, right = rows - top, columns - left
+    known, before = labels != NO_LABEL, previous.flatten(1)
+    total = torch.zeros_like(rows)
+    for row, by_row in ((top, 1 - down), (top + 1, down)):
+        for column, by_column in ((left, 1 - right), (left + 1, right)):
+            place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+            same = known & (before.gather(1, place.flatten(1)).view_as(labels) == labels)
+            total += by_row * by_column * same
+    return total

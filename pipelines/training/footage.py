@@ -108,10 +108,10 @@ class FootageRecipe:
         self, batch: ClipBatch, t: int, painted: list[Tensor], last_flow: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The warped frame, the guidance, and the flow to the previous frame."""
-        labels = one_hot(batch.labels[:, t]).to(self.kit.device)
         if t == 0:
             return None, None, None
-        previous = one_hot(batch.labels[:, t - 1]).to(self.kit.device)
+        ids = [batch.labels[:, frame].to(self.kit.device) for frame in (t, t - 1)]
+        labels, previous = map(one_hot, ids)
         true = batch.match(t, t - 1)
         if self.motion is None:
             flow, trust = true.flow.to(labels), true.visible.to(labels)
@@ -120,7 +120,7 @@ class FootageRecipe:
                 start = torch.zeros_like(true.flow).to(labels) if last_flow is None else last_flow
                 flow, logit = self.motion(labels, previous, start)
                 trust = torch.sigmoid(logit)
-        warped: Tensor | None = warp_previous(painted[-1], labels, previous, flow, trust)
+        warped: Tensor | None = warp_previous(painted[-1], *ids, flow, trust)
         guidance = None
         if chance(generator, 0.5):
             # What the first frame of the clip painted stands for the memory, with holes of any size in it.
