@@ -120,7 +120,7 @@ class FootageRecipe:
                 start = torch.zeros_like(true.flow).to(labels) if last_flow is None else last_flow
                 flow, logit = self.motion(labels, previous, start)
                 trust = torch.sigmoid(logit)
-        warped: Tensor | None = warp_previous(painted[-1], *ids, flow, trust)
+        warped: Tensor | None = warp_previous(painted[-1], ids[0], ids[1], flow, trust)
         guidance = None
         if chance(generator, 0.5):
             # What the first frame of the clip painted stands for the memory, with holes of any size in it.
