@@ -22,15 +22,33 @@ from pipelines.options import parse_number
 DAY, YEAR = 24.0, 4.0  # hours; seasons
 # Hours of the equinox, in every season: the sun rises at 6 and sets at 18.
 HOURS = {"dawn": 6.0, "day": 12.5, "dusk": 18 + 10 / 60, "night": 23.5}
+# Shares of windows that are lit at some hours, with straight lines between.
+AWAKE_HOURS = (0.0, 1.0, 2.5, 4.5, 6.5, 9.0, 16.0, 19.0, 21.5, 23.0, 24.0)
+AWAKE = (0.38, 0.18, 0.08, 0.06, 0.4, 0.2, 0.2, 0.75, 0.75, 0.55, 0.38)
 SEASONS = {"winter": 0.0, "spring": 1.0, "summer": 2.0, "autumn": 3.0}
 
 
 class Look(NamedTuple):
-    """What is wanted of one frame: a style code (1, D), how much of it, from 0 (the frame itself) to 1, and stars."""
+    """What is wanted of one frame.
+
+    Attributes:
+        style: code (1, D); strength: how much of it, from 0 (the frame itself) to 1.
+        stars: how far they are out, from 0 to 1.
+        lights: how bright lamps and windows are, from 0 to 1; awake: share of the windows that is lit.
+    """
 
     style: Tensor
     strength: float
     stars: float = 0.0
+    lights: float = 0.0
+    awake: float = 0.0
+
+    @staticmethod
+    def at(style: Tensor, strength: float, hour: float | None) -> Look:
+        """A look with what an hour brings out, if it is known."""
+        if hour is None:
+            return Look(style, strength)
+        return Look(style, strength, starlight(hour), lamplight(hour), awake(hour))
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,19 @@ def starlight(hour: float) -> float:
     return min(1.0, max(0.0, (below - 6) / 8))
 
 
+def lamplight(hour: float) -> float:
+    """How far lights are on at an hour of the equinox: from 0, with the sun setting, to 1, with it 8 degrees down."""
+    below = 15 * abs(hour - 12) - 90
+    return min(1.0, max(0.0, (below - 0.5) / 7.5))
+
+
+def awake(hour: float) -> float:
+    """The share of windows that is lit at an hour in [0, 24), were it dark: most in the evening, few after midnight."""
+    after = bisect.bisect_right(AWAKE_HOURS, hour)
+    (start, end), (a, b) = (row[after - 1 : after + 1] for row in (AWAKE_HOURS, AWAKE))
+    return a + (b - a) * (hour - start) / (end - start)
+
+
 def looks(
     seconds: Sequence[float], style: Callable[[float], Tensor], strength: Strength, time: Span | None = None
 ) -> Iterator[Look]:
@@ -80,11 +111,11 @@ def looks(
         seconds: when each frame is shown, increasing from 0.
         style: from progress in [0, 1] over the clip to a style code (1, D).
         strength: over the seconds.
-        time: hours over the clip, where it gets another time of day; it brings out the stars.
+        time: hours over the clip, where it gets another time of day; it brings out stars and lights.
     """
     for second in seconds:
         progress = second / (seconds[-1] or 1.0)
-        yield Look(style(progress), strength.at(second), 0.0 if time is None else starlight(time.at(progress)))
+        yield Look.at(style(progress), strength.at(second), None if time is None else time.at(progress))
 
 
 def parse_time(word: str) -> Span:

@@ -16,6 +16,7 @@ from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet
 from synsin.model import ViewSynthesizer
 from vid2vid.generator import FootageGenerator
+from vid2vid.lights_detector import LightsDetector
 from vid2vid.motion import MotionNetwork
 from vid2vid.restyler import Restyler
 
@@ -48,6 +49,11 @@ def load_footage(
     generator = loaded(FootageGenerator, folder or WEIGHTS / "footage", device)
     accelerate(generator.spade)
     return generator, load_motion(device)
+
+
+def load_lights(device: torch.device | str = "cpu") -> LightsDetector:
+    """The bundled detector of windows and lamps that light up at night."""
+    return loaded(LightsDetector, WEIGHTS / "lights", device)
 
 
 def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:

@@ -24,13 +24,14 @@ from pipelines.media.clip_sink import open_clip_sink
 from pipelines.media.clips import Clip, open_clip
 from pipelines.media.images import read_image
 from pipelines.media.label_video import LabelSource, open_labels
-from pipelines.models import load_restyler, load_segmenter, usable_device
+from pipelines.models import load_lights, load_restyler, load_segmenter, usable_device
 from pipelines.options import Rate, value
 from pipelines.perception.segmentation import Segmenter
 from pipelines.progress import progress
 from render_refine.working_size import reduced
 from vid2vid.classes import NO_LABEL
 from vid2vid.label_sets import VOID
+from vid2vid.lights_detector import LightsDetector
 from vid2vid.restyle import Source, restyle
 from vid2vid.restyler import Restyler
 
@@ -108,14 +109,17 @@ class RestylePipeline:
     """The models that restyle, ready to be shown frames.
 
     pipeline = RestylePipeline.from_pretrained()
-    night = Look(pipeline.style(hour=23.5), strength=1.0, stars=1.0)
+    night = Look.at(pipeline.style(hour=23.5), strength=1.0, hour=23.5)
     for frame in pipeline.stream(open_clip("drive.mp4"), itertools.repeat(night)):
         show(frame)
     """
 
-    def __init__(self, restyler: Restyler, segmenter: Segmenter, device: torch.device) -> None:
+    def __init__(
+        self, restyler: Restyler, segmenter: Segmenter, detector: LightsDetector, device: torch.device
+    ) -> None:
         self.restyler = restyler
         self.segmenter = segmenter
+        self.detector = detector
         self.device = device
 
     @staticmethod
@@ -125,7 +129,8 @@ class RestylePipeline:
         Raises:
             InputError: the folder is not a restyler.
         """
-        return RestylePipeline(load_restyler(weights, device), load_segmenter(device=device), torch.device(device))
+        models = load_restyler(weights, device), load_segmenter(device=device), load_lights(device)
+        return RestylePipeline(*models, torch.device(device))
 
     @torch.no_grad()
     def style(
@@ -171,7 +176,7 @@ class RestylePipeline:
             Source(frame, self.labels(frame, look) if ids is None else ids, *look)
             for (frame, ids), look in zip(labelled, looks, strict=False)
         )
-        yield from restyle(self.restyler, sources, temporal=temporal)
+        yield from restyle(self.restyler, sources, self.detector, temporal=temporal)
 
     def labels(self, frame: Tensor, look: Look) -> Tensor:
         """What a frame (3, H, W) shows, (h, w) at the segmenter's working size; nothing where nothing will change."""

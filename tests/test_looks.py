@@ -138,7 +138,7 @@ def test_every_frame_gets_the_look_of_its_time():
     assert (float(only.style), only.strength) == (0.0, 1.0)
 
 
-def test_stars_come_out_when_it_is_dark_and_only_where_a_time_is_wished():
+def test_stars_and_lights_come_out_when_it_is_dark_and_only_where_a_time_is_wished():
     assert [starlight(hour) for hour in (12.0, 18.3, 5.7)] == [0, 0, 0]
     assert [starlight(hour) for hour in (19.0, 0.0, 5.0)] == [1, 1, 1]
     assert 0 < starlight(18.5) < starlight(18.7) < 1
@@ -146,4 +146,6 @@ def test_stars_come_out_when_it_is_dark_and_only_where_a_time_is_wished():
     style = torch.zeros(1, 2)
     evening = list(looks([0.0, 1.0, 2.0], lambda progress: style, FULL, parse_time("12:00..23:59")))
     assert [look.stars for look in evening] == [0, 0, 1]  # noon, sunset, midnight
-    assert [look.stars for look in looks([0.0, 1.0], lambda progress: style, FULL)] == [0, 0]
+    assert [look.lights for look in evening] == [0, 0, 1] and evening[2].awake == pytest.approx(0.38, abs=0.01)
+    unasked = looks([0.0, 1.0], lambda progress: style, FULL)
+    assert [(look.stars, look.lights) for look in unasked] == [(0, 0), (0, 0)]

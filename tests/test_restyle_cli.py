@@ -59,7 +59,7 @@ def sources(monkeypatch):
     """What reaches the network, which here leaves the frames as they are."""
     seen = []
 
-    def network(restyler, sources, *, temporal=True):
+    def network(restyler, sources, detector, *, temporal=True):
         for source in sources:
             seen.append(source)
             yield source.rgb

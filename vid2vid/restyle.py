@@ -5,6 +5,7 @@ follow   -> what the frame before became, moved along by the clip's own optical 
 restyle  -> the network says how the colours change
 lift     -> the change is carried over to the full frame, whose detail survives
 stars    -> they come out, fixed to the sky
+lights   -> windows and lamps come on
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from render_refine.precision import autocast
 from render_refine.warp import backward_warp
 from render_refine.working_size import reduced
 from vid2vid.generator import one_hot
+from vid2vid.lights import Lights
+from vid2vid.lights_detector import LightsDetector
 from vid2vid.local_colour import lift
 from vid2vid.optical_flow import optical_flow, trust
 from vid2vid.restyler import Known, Restyled, Restyler, coloured
@@ -39,6 +42,8 @@ class Source:
         style: (1, D) style code.
         strength: 0 gives the frame as it is, bit for bit, 1 the full look.
         stars: how far they are out, from 0 to 1.
+        lights: how bright windows, lamps, shops and cars' lights are, from 0 to 1.
+        awake: share of the windows that is lit.
     """
 
     rgb: Tensor
@@ -46,15 +51,24 @@ class Source:
     style: Tensor
     strength: float = 1.0
     stars: float = 0.0
+    lights: float = 0.0
+    awake: float = 0.0
 
 
 @torch.no_grad()
-def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = True) -> Iterator[Tensor]:
+def restyle(
+    restyler: Restyler,
+    sources: Iterable[Source],
+    detector: LightsDetector | None = None,
+    *,
+    temporal: bool = True,
+) -> Iterator[Tensor]:
     """Restyle a clip; what is kept from frame to frame does not grow with its length.
 
     Args:
         restyler: in eval mode.
         sources: one per frame, all of one size.
+        detector: of what can light up, in eval mode; without it nothing does.
         temporal: False treats every frame by itself (for comparison).
 
     Yields:
@@ -62,7 +76,7 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
     """
     last: tuple[Tensor, Restyled] | None = None
     style: Tensor | None = None
-    stars = Stars()
+    stars, lights = Stars(), None if detector is None else Lights(detector)
     for source in sources:
         if source.strength == 0:
             last = None
@@ -79,6 +93,11 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
             stars.start()
         elif source.stars > 0:
             stars.follow(small[0], ids, *motion)
+        if lights is not None:
+            if source.lights > 0:
+                lights.follow(full[0], ids, motion)
+            else:
+                lights.start()
         labels = one_hot(ids[None]).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             if known is not None and style is not None and not torch.equal(source.style, style):
@@ -87,7 +106,8 @@ def restyle(restyler: Restyler, sources: Iterable[Source], *, temporal: bool = T
         last, style = (small, restyled), source.style
         lifted = lift(full, small, restyled.rgb).clamp(0, 1)
         shown = torch.lerp(full, lifted, source.strength)[0]
-        yield stars.draw(shown, small[0], ids, source.stars * source.strength)
+        shown = stars.draw(shown, small[0], ids, source.stars * source.strength)
+        yield shown if lights is None else lights.draw(shown, full[0], source.awake, source.lights * source.strength)
 
 
 def follow(small: Tensor, before: Tensor, restyled: Restyled) -> tuple[Known, tuple[Tensor, Tensor]]:

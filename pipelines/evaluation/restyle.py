@@ -18,6 +18,7 @@ from pipelines.cli import parse
 from pipelines.evaluation import restyle_clips, restyle_worlds
 from pipelines.evaluation.report import check_outputs, fingerprint, load, sheet, surroundings, table, write_json
 from pipelines.evaluation.restyle_clips import WISHES, Clip, changed_at_strength_0, clip_folders
+from pipelines.evaluation.restyle_lights import held_out_lit, measured_lights
 from pipelines.evaluation.restyle_methods import HISTOGRAM, REFERENCE, REINHARD, RESTYLE, TRUE, UNCHANGED
 from pipelines.evaluation.restyle_night import (
     DAY_HOURS,
@@ -33,7 +34,7 @@ from pipelines.evaluation.restyle_targets import targets
 from pipelines.evaluation.restyle_worlds import TRANSITIONS, cases, held_out_lights, true_reference
 from pipelines.evaluation.takes import SINGLE, Rows, levels
 from pipelines.evaluation.view_scores import means
-from pipelines.looks import HOURS
+from pipelines.looks import HOURS, Look
 from pipelines.media.framing import fit
 from pipelines.media.images import write_png
 from pipelines.models import WEIGHTS
@@ -94,6 +95,8 @@ columns:
                          of half the real nights to the others
   warp error / source    mean |warped last frame - this frame| (DIS flow of the source), over that of the source;
                          "by edges": both divided by the mean strength of their edges, for the dark hides flicker
+light found by day: pixels at least half of which would give light at night, found (share above a half) or not, of
+  places like the training's; the detector answers for all pixels of all places together
 on the sheet "true light" of a real day is some real night."""
 
 
@@ -126,7 +129,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse the options, measure, print the tables, write the files."""
     options = parse(RestyleEvaluation, argv, prog="viewsynth evaluate restyle", description=EXAMPLES)
     check_outputs((options.json, options.sheet), options.overwrite)
-    folders = {"restyle": options.weights or WEIGHTS / "restyle", "segmenter": WEIGHTS / "segmenter"}
+    folders = {name: WEIGHTS / name for name in ("restyle", "segmenter", "lights")}
+    folders["restyle"] = options.weights or folders["restyle"]
     around = surroundings() | {"weights": {name: fingerprint(folder) for name, folder in folders.items()}}
     figures, tiles = evaluate(RestylePipeline.from_pretrained(options.weights), options)
     print("\n".join(["", "targets:", *(target.line() for target in figures["targets"])]))
@@ -152,7 +156,8 @@ def evaluate(pipeline: RestylePipeline, options: RestyleEvaluation) -> tuple[dic
         clip_folders(options.data)  # found out before the work
     camera = Camera.read(options.data) if options.data else None
     places = held_out_lights(options.cache, options.places)
-    frames, night = [fit(frame, *SPEED_SIZE) for frame in places[0].rgb[0]], pipeline.style(hour=HOURS["night"])
+    frames = [fit(frame, *SPEED_SIZE) for frame in places[0].rgb[0]]
+    night = Look.at(pipeline.style(hour=HOURS["night"]), 1.0, HOURS["night"])
     cost = speed(pipeline, frames, night)
     print(speed_table(cost), flush=True)
     long_run = growth(pipeline, frames, night) if options.long else {}
@@ -162,6 +167,8 @@ def evaluate(pipeline: RestylePipeline, options: RestyleEvaluation) -> tuple[dic
     quality = {name: together(rows) for name, rows in by_place.items()}
     for name, rows in quality.items():
         print(table(f"\n{name}, {len(places)} held-out places", rows), flush=True)
+    lights = measured_lights(pipeline.detector, held_out_lit(options.cache, options.places))
+    print(table(f"\nlight found by day, {options.places} held-out places", lights), flush=True)
     nights: Rows = {}
     if camera is not None:
         nights, days = measured_nights(pipeline, camera, ON_SHEET)
@@ -178,6 +185,7 @@ def evaluate(pipeline: RestylePipeline, options: RestyleEvaluation) -> tuple[dic
         "long run": long_run,
         "worlds": quality,
         "places": by_place,
+        "lights": lights,
         "nights": nights,
         "clips": clips,
         "frames changed at strength 0": changed,

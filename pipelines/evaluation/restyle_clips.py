@@ -87,12 +87,13 @@ def clip_folders(data: Path) -> list[Path]:
 
 def takes(pipeline: RestylePipeline, clip: Clip, wish: Wish, data: Path) -> dict[str, Tensor]:
     """The clip as each method shows it, (T, 3, H, W) uint8."""
-    style, reference = pipeline.style(hour=wish.hour, season=wish.season), read_image(data / PHOTOS / wish.photo)
+    look = Look.at(pipeline.style(hour=wish.hour, season=wish.season), 1.0, wish.hour)
+    reference = read_image(data / PHOTOS / wish.photo)
     labels = list(clip.labels)
     return {
         **{method: transferred(method, clip.rgb, reference) for method in TRANSFERS},
-        SINGLE: restyled(pipeline, clip.rgb, style, labels, temporal=False),
-        RESTYLE: restyled(pipeline, clip.rgb, style, labels),
+        SINGLE: restyled(pipeline, clip.rgb, look, labels, temporal=False),
+        RESTYLE: restyled(pipeline, clip.rgb, look, labels),
     }
 
 

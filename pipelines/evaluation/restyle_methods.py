@@ -20,13 +20,13 @@ TRANSFERS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {REINHARD: reinhard, 
 def restyled(
     pipeline: RestylePipeline,
     frames: Iterable[Tensor],
-    style: Tensor,
+    look: Look,
     labels: Sequence[Tensor] | None = None,
     temporal: bool = True,
 ) -> Tensor:
-    """Frames (3, H, W) as ``viewsynth restyle`` shows them in full strength, (T, 3, H, W) uint8."""
+    """Frames (3, H, W) as ``viewsynth restyle`` shows them, (T, 3, H, W) uint8."""
     frames = list(frames)
-    shown = pipeline.stream(frames, [Look(style, 1.0)] * len(frames), labels, temporal=temporal)
+    shown = pipeline.stream(frames, [look] * len(frames), labels, temporal=temporal)
     return torch.stack([levels(rgb).cpu() for rgb in shown])
 
 

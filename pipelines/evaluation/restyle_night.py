@@ -15,7 +15,7 @@ from pipelines.evaluation.restyle_methods import REFERENCE, RESTYLE, TRANSFERS, 
 from pipelines.evaluation.restyle_scores import colour_distance, gradient_distance, luma
 from pipelines.evaluation.takes import Rows, levels
 from pipelines.evaluation.view_scores import means
-from pipelines.looks import HOURS
+from pipelines.looks import HOURS, Look
 from pipelines.media.images import read_image
 from pipelines.media.sequences import sequence_files
 from pipelines.progress import progress
@@ -114,9 +114,10 @@ def nights_by_method(pipeline: RestylePipeline, camera: Camera) -> Iterator[tupl
     for method in TRANSFERS:
         yield method, [transferred(method, camera.days, photo) for photo in camera.photos]
         yield own_camera(method), [transferred(method, camera.days, camera.own)]
-    styles = [pipeline.style(reference=photo) for photo in camera.photos]
-    yield REFERENCE, [restyled(pipeline, camera.days, style, temporal=False) for style in styles]
-    yield RESTYLE, [restyled(pipeline, camera.days, pipeline.style(hour=HOURS["night"]), temporal=False)]
+    looks = [Look(pipeline.style(reference=photo), 1.0) for photo in camera.photos]
+    yield REFERENCE, [restyled(pipeline, camera.days, look, temporal=False) for look in looks]
+    look = Look.at(pipeline.style(hour=HOURS["night"]), 1.0, HOURS["night"])
+    yield RESTYLE, [restyled(pipeline, camera.days, look, temporal=False)]
 
 
 def distances(found: Tensor, nights: Tensor) -> dict[str, float]:

@@ -17,6 +17,7 @@ from pipelines.media.images import to_pixels
 from pipelines.media.video import open_sink, read_video_frames
 from pipelines.perception.segmentation import Segmenter
 from pipelines.restyle import RestylePipeline
+from vid2vid.lights import Lights
 from vid2vid.local_colour import lift
 from vid2vid.restyle import follow
 from vid2vid.restyler import Restyler
@@ -28,10 +29,12 @@ PARTS: dict[str, Callable[..., Any]] = {
     "optical flow": follow,
     "network": Restyler.forward,
     "lift to full size": lift,
+    "find lights": Lights.follow,
+    "draw lights": Lights.draw,
 }
 
 
-def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], style: Tensor) -> dict[str, Any]:
+def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], look: Look) -> dict[str, Any]:
     """Restyle a video three times: to warm up, to another video against the clock, and under a profiler.
 
     Args:
@@ -48,7 +51,7 @@ def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], style: Tensor) ->
         encode(source, [to_pixels(frame) for frame in islice(cycle(frames), FILM)])
 
         def stream() -> Iterator[Tensor]:
-            return pipeline.stream(read_video_frames(source), repeat(Look(style, 1.0), FILM))
+            return pipeline.stream(read_video_frames(source), repeat(look, FILM))
 
         for _ in islice(stream(), WARM_UP):
             pass
@@ -72,6 +75,6 @@ def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], style: Tensor) ->
     }
 
 
-def growth(pipeline: RestylePipeline, frames: Sequence[Tensor], style: Tensor) -> dict[str, float]:
+def growth(pipeline: RestylePipeline, frames: Sequence[Tensor], look: Look) -> dict[str, float]:
     """How memory grows over a long clip, see ``speed.held``; the frames are played again and again."""
-    return held(pipeline.stream(islice(cycle(frames), LONG), repeat(Look(style, 1.0), LONG)))
+    return held(pipeline.stream(islice(cycle(frames), LONG), repeat(look, LONG)))

@@ -22,6 +22,7 @@ from pipelines.evaluation.restyle_methods import (
 from pipelines.evaluation.restyle_scores import edge_similarity
 from pipelines.evaluation.takes import SINGLE, Rows, levels
 from pipelines.evaluation.view_scores import scarce
+from pipelines.looks import Look
 from pipelines.restyle import RestylePipeline
 from pipelines.training.light_set import HOURS, Lights, LightSet
 from pipelines.training.world_set import HELD_OUT_SEED
@@ -128,16 +129,16 @@ def case(name: str, place: Lights, other: Lights, wanted: int) -> Case:
 def pictures(pipeline: RestylePipeline, wanted: Case) -> dict[str, Tensor]:
     """What each method makes of the second frame, (3, H, W) uint8."""
     second = wanted.source[1:]
-    style = pipeline.style(hour=wanted.hour, season=wanted.season)
-    by_picture = pipeline.style(reference=wanted.reference)
+    look = Look.at(pipeline.style(hour=wanted.hour, season=wanted.season), 1.0, wanted.hour)
+    by_picture = Look(pipeline.style(reference=wanted.reference), 1.0)
     return {
         UNCHANGED: levels(second[0]),
         **{method: transferred(method, second, wanted.reference)[0] for method in TRANSFERS},
         **{true_reference(method): transferred(method, second, wanted.target)[0] for method in TRANSFERS},
-        SINGLE: restyled(pipeline, wanted.source, style, temporal=False)[1],
+        SINGLE: restyled(pipeline, wanted.source, look, temporal=False)[1],
         REFERENCE: restyled(pipeline, wanted.source, by_picture)[1],
-        on_true_labels(RESTYLE): restyled(pipeline, wanted.source, style, list(wanted.labels))[1],
-        RESTYLE: restyled(pipeline, wanted.source, style)[1],
+        on_true_labels(RESTYLE): restyled(pipeline, wanted.source, look, list(wanted.labels))[1],
+        RESTYLE: restyled(pipeline, wanted.source, look)[1],
         TRUE: levels(wanted.target),
     }
 

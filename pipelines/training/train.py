@@ -24,6 +24,7 @@ recipes:
   views      new views of one photo, on procedural places and, with --photos or --posed, on real ones
   footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
   restyle    another time of day or season, on places under nine lights each and, with --photos, on photographs
+  lights     what lights up at night, on places by day and, with --photos, on photographs in which nothing does
 
 examples:
   viewsynth train depth --minutes 60
@@ -41,8 +42,10 @@ them), checkpoint.pt and at the end model/."""
 
 @dataclass(frozen=True)
 class TrainOptions:
-    recipe: tyro.conf.Positional[Literal["depth", "refiner", "segmenter", "motion", "footage", "views", "restyle"]]
-    """depth, refiner, segmenter, motion, footage, views or restyle"""
+    recipe: tyro.conf.Positional[
+        Literal["depth", "refiner", "segmenter", "motion", "footage", "views", "restyle", "lights"]
+    ]
+    """depth, refiner, segmenter, motion, footage, views, restyle or lights"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
     minutes: float | None = None
@@ -58,7 +61,7 @@ class TrainOptions:
     flight_count: Count = 70
     """how many flights to render"""
     photos: Path | None = None
-    """folder of photographs with a manifest.csv (columns file, licence), for the refiner, views and restyle"""
+    """folder of photographs with a manifest.csv (columns file, licence), for the refiner, views, restyle, lights"""
     places: Path = Path("runs/places")
     """folder for the rendered places, for views"""
     place_count: Count = 1200
@@ -77,6 +80,10 @@ class TrainOptions:
     """folder for the places rendered under nine lights each, for restyle"""
     light_count: Count = 700
     """how many such places to render"""
+    lit: Path = Path("runs/lit")
+    """folder for the places rendered by day with all that lights up at night, for lights"""
+    lit_count: Count = 600
+    """how many of these to render"""
     device: str = "cpu"
     """cpu, cuda or cuda:N"""
     seed: int = 0
@@ -246,6 +253,23 @@ def restyle(options: TrainOptions):
     return build
 
 
+def lights(options: TrainOptions):
+    """Builder of the lights recipe: rendered places, and photographs of nature."""
+    from pipelines.training.light_sources import LitPlaces, natural_places
+    from pipelines.training.lights import LightsRecipe, LightsTraining
+    from pipelines.training.photo_set import free_photos, split
+
+    places = LitPlaces(options.lit, options.lit_count)
+    places.make()
+    photos = [] if options.photos is None else split(free_photos(options.photos))[0]
+    nature = natural_places(photos, load_segmenter())
+
+    def build(kit: Kit) -> Recipe:
+        return LightsRecipe(kit, places, nature, LightsTraining())
+
+    return build
+
+
 BUILDERS = {
     "depth": depth,
     "refiner": refiner,
@@ -254,4 +278,5 @@ BUILDERS = {
     "footage": footage,
     "views": views,
     "restyle": restyle,
+    "lights": lights,
 }

@@ -164,6 +164,37 @@ class Street:
         velocity = torch.where(still, 0.0, solids.velocity[index.clamp_min(0)].permute(2, 0, 1))
         return Frame(rgb, depth.reshape(height, width), labels.reshape(height, width), camera, velocity)
 
+    def own_light(self, camera: Camera, awake: float = 1.0) -> tuple[Tensor, Tensor]:
+        """What windows, shops, lamps and cars would send to ``camera`` at night, if they were on.
+
+        Args:
+            awake: the share of the windows that is.
+
+        Returns:
+            (3, H, W) linear light as it shall appear in the picture, and (H, W) int64 the material that sends it, -1
+            where nothing stands.
+        """
+        solids = replace(self.solids, velocity=torch.ones_like(self.solids.velocity))  # parked cars have lights too
+        rays = camera.rays().reshape(-1, 3).T.contiguous()
+        every = torch.arange(rays.shape[1], device=rays.device)
+        angle, mood = 1 / camera.focal.item(), replace(self.mood, night=1.0, awake=awake)
+        depth, index = first_hit(
+            solids, camera, rays, every, holes_in(solids, self.sky.noise, mood, camera.centre, angle)
+        )
+        index = torch.where(self.floor.cast(camera.centre, rays) < depth, torch.full_like(index, -1), index)
+        thing = index >= 0
+        point, stretch = camera.centre[:, None] + depth * rays, length(rays)
+        hits = Hits.of(
+            solids.take(index[thing]),
+            point[:, thing],
+            (rays / stretch)[:, thing],
+            (depth * stretch * angle)[thing],
+        )
+        glow, material = torch.zeros_like(rays), torch.full_like(index, -1)
+        glow[:, thing] = surface(hits, MATERIALS, self.sky.noise, mood).glow
+        material[thing] = hits.solids.material
+        return glow.reshape(3, camera.height, camera.width), material.reshape(camera.height, camera.width)
+
     def trace(self, camera: Camera, solids: Solids, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(3, P) colour, (P,) depth, labels and indices of solids (-1: none) at the centres of ``pixels`` (P,)."""
         eye = camera.centre
