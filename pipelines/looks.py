@@ -35,6 +35,7 @@ class Look(NamedTuple):
         style: code (1, D); strength: how much of it, from 0 (the frame itself) to 1.
         stars: how far they are out, from 0 to 1.
         lights: how bright lamps and windows are, from 0 to 1; awake: share of the windows that is lit.
+        snow: how much of it lies, from 0 to 1.
     """
 
     style: Tensor
@@ -42,13 +43,13 @@ class Look(NamedTuple):
     stars: float = 0.0
     lights: float = 0.0
     awake: float = 0.0
+    snow: float = 0.0
 
     @staticmethod
-    def at(style: Tensor, strength: float, hour: float | None) -> Look:
-        """A look with what an hour brings out, if it is known."""
-        if hour is None:
-            return Look(style, strength)
-        return Look(style, strength, starlight(hour), lamplight(hour), awake(hour))
+    def at(style: Tensor, strength: float, hour: float | None = None, season: float | None = None) -> Look:
+        """A look with what an hour and a season bring, as far as they are known."""
+        night = (0.0, 0.0, 0.0) if hour is None else (starlight(hour), lamplight(hour), awake(hour))
+        return Look(style, strength, *night, 0.0 if season is None else snowfall(season))
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,18 @@ def awake(hour: float) -> float:
     return a + (b - a) * (hour - start) / (end - start)
 
 
+def snowfall(season: float) -> float:
+    """How much snow lies at a season in [0, 4): all in the middle of winter, none from early spring to late autumn."""
+    away = min(season, YEAR - season)
+    return min(1.0, max(0.0, (0.75 - away) / 0.4))
+
+
 def looks(
-    seconds: Sequence[float], style: Callable[[float], Tensor], strength: Strength, time: Span | None = None
+    seconds: Sequence[float],
+    style: Callable[[float], Tensor],
+    strength: Strength,
+    time: Span | None = None,
+    season: Span | None = None,
 ) -> Iterator[Look]:
     """A look for every frame.
 
@@ -112,10 +123,12 @@ def looks(
         style: from progress in [0, 1] over the clip to a style code (1, D).
         strength: over the seconds.
         time: hours over the clip, where it gets another time of day; it brings out stars and lights.
+        season: over the clip, where it gets another one; winter brings snow.
     """
     for second in seconds:
         progress = second / (seconds[-1] or 1.0)
-        yield Look.at(style(progress), strength.at(second), None if time is None else time.at(progress))
+        moment = (None if span is None else span.at(progress) for span in (time, season))
+        yield Look.at(style(progress), strength.at(second), *moment)
 
 
 def parse_time(word: str) -> Span:

@@ -15,8 +15,8 @@ from render_refine.label_modulation import accelerate
 from render_refine.pretrained import Pretrained
 from render_refine.unet import UNet
 from synsin.model import ViewSynthesizer
+from vid2vid.detector import Detector
 from vid2vid.generator import FootageGenerator
-from vid2vid.lights_detector import LightsDetector
 from vid2vid.motion import MotionNetwork
 from vid2vid.restyler import Restyler
 
@@ -51,9 +51,14 @@ def load_footage(
     return generator, load_motion(device)
 
 
-def load_lights(device: torch.device | str = "cpu") -> LightsDetector:
+def load_lights(device: torch.device | str = "cpu") -> Detector:
     """The bundled detector of windows and lamps that light up at night."""
-    return loaded(LightsDetector, WEIGHTS / "lights", device)
+    return loaded(Detector, WEIGHTS / "lights", device)
+
+
+def load_snow(device: torch.device | str = "cpu") -> Detector:
+    """The bundled detector of where snow would lie."""
+    return loaded(Detector, WEIGHTS / "snow", device)
 
 
 def load_motion(device: torch.device | str = "cpu") -> MotionNetwork:

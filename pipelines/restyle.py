@@ -24,14 +24,14 @@ from pipelines.media.clip_sink import open_clip_sink
 from pipelines.media.clips import Clip, open_clip
 from pipelines.media.images import read_image
 from pipelines.media.label_video import LabelSource, open_labels
-from pipelines.models import load_lights, load_restyler, load_segmenter, usable_device
+from pipelines.models import load_lights, load_restyler, load_segmenter, load_snow, usable_device
 from pipelines.options import Rate, value
 from pipelines.perception.segmentation import Segmenter
 from pipelines.progress import progress
 from render_refine.working_size import reduced
 from vid2vid.classes import NO_LABEL
+from vid2vid.detector import Detector
 from vid2vid.label_sets import VOID
-from vid2vid.lights_detector import LightsDetector
 from vid2vid.restyle import Source, restyle
 from vid2vid.restyler import Restyler
 
@@ -94,7 +94,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"{clip.path}: HDR; its values are taken for ordinary ones, which look pale (convert it to SDR before)")
     with open_clip_sink(options.output, clip, options.overwrite) as sink:
         pipeline = RestylePipeline.from_pretrained(options.weights, device=usable_device(options.device))
-        wanted = looks(clip.timing.seconds, style_over(clip, options, pipeline), options.strength, options.time)
+        styles = style_over(clip, options, pipeline)
+        wanted = looks(clip.timing.seconds, styles, options.strength, options.time, options.season)
         labels = None if options.labels is None else labels_of(clip, options.labels, options.labels_set)
         look_through(clip)
         stream = pipeline.stream(clip, wanted, labels)
@@ -115,11 +116,12 @@ class RestylePipeline:
     """
 
     def __init__(
-        self, restyler: Restyler, segmenter: Segmenter, detector: LightsDetector, device: torch.device
+        self, restyler: Restyler, segmenter: Segmenter, lights: Detector, snow: Detector, device: torch.device
     ) -> None:
         self.restyler = restyler
         self.segmenter = segmenter
-        self.detector = detector
+        self.lights = lights
+        self.snow = snow
         self.device = device
 
     @staticmethod
@@ -129,7 +131,7 @@ class RestylePipeline:
         Raises:
             InputError: the folder is not a restyler.
         """
-        models = load_restyler(weights, device), load_segmenter(device=device), load_lights(device)
+        models = load_restyler(weights, device), load_segmenter(device=device), load_lights(device), load_snow(device)
         return RestylePipeline(*models, torch.device(device))
 
     @torch.no_grad()
@@ -176,7 +178,7 @@ class RestylePipeline:
             Source(frame, self.labels(frame, look) if ids is None else ids, *look)
             for (frame, ids), look in zip(labelled, looks, strict=False)
         )
-        yield from restyle(self.restyler, sources, self.detector, temporal=temporal)
+        yield from restyle(self.restyler, sources, self.lights, self.snow, temporal=temporal)
 
     def labels(self, frame: Tensor, look: Look) -> Tensor:
         """What a frame (3, H, W) shows, (h, w) at the segmenter's working size; nothing where nothing will change."""

@@ -7,6 +7,7 @@ looks up where it came from, so the result has no holes, only pixels that are no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -63,6 +64,12 @@ def backward_warp(
     if flow.shape[1] != 2 or flow.shape[-2:] != image.shape[-2:]:
         raise ValueError(f"flow {tuple(flow.shape)} does not fit the image {tuple(image.shape)}")
     return sample(image, flow.permute(0, 2, 3, 1) + _pixel_centres(flow), padding, interpolation)
+
+
+def resized_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
+    """A flow (B, 2, H, W) in pixels on a grid of another size (h, w), in pixels of that: (B, 2, h, w)."""
+    scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])[:, None, None]
+    return F.interpolate(flow * scale, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 def flow_from_depth(depth: Tensor, camera_from: Camera, camera_to: Camera) -> Tensor:

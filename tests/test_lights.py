@@ -15,8 +15,8 @@ from pipelines.media.images import read_image
 from pipelines.models import load_lights
 from render_refine.working_size import reduced
 from vid2vid.classes import CLASSES
-from vid2vid.lights import COLOURS, DIMMEST, WARM, Lights, numbered, potential, window_light
-from vid2vid.lights_detector import KINDS, LightsDetector, LightsDetectorConfig
+from vid2vid.detector import Detector, DetectorConfig
+from vid2vid.lights import COLOURS, DIMMEST, KINDS, WARM, Lights, numbered, potential, window_light
 from vid2vid.restyle import Source, restyle
 from vid2vid.restyler import Restyled
 
@@ -224,13 +224,13 @@ def test_the_evening_lights_up_and_the_night_goes_to_sleep():
 
 def test_the_detector_answers_for_every_pixel():
     torch.manual_seed(0)
-    detector = LightsDetector(LightsDetectorConfig(32, (4, 8))).eval()
+    detector = Detector(DetectorConfig(KINDS, 32, (4, 8))).eval()
     for size in ((32, 48), (34, 50)):
         shares = detector.shares(torch.rand(3, *size))
         assert shares.shape == (len(KINDS), *size)
         assert 0 <= float(shares.min()) < float(shares.max()) <= 1
     with pytest.raises(ValueError, match="32"):
-        LightsDetectorConfig(side=16)
+        DetectorConfig(KINDS, side=16)
 
 
 def test_windows_of_real_houses_are_found(data_dir):

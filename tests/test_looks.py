@@ -12,6 +12,7 @@ from pipelines.errors import InputError
 from pipelines.looks import (
     DAY,
     FULL,
+    SEASONS,
     YEAR,
     Span,
     Strength,
@@ -20,6 +21,7 @@ from pipelines.looks import (
     parse_season,
     parse_strength,
     parse_time,
+    snowfall,
     starlight,
 )
 
@@ -149,3 +151,13 @@ def test_stars_and_lights_come_out_when_it_is_dark_and_only_where_a_time_is_wish
     assert [look.lights for look in evening] == [0, 0, 1] and evening[2].awake == pytest.approx(0.38, abs=0.01)
     unasked = looks([0.0, 1.0], lambda progress: style, FULL)
     assert [(look.stars, look.lights) for look in unasked] == [(0, 0), (0, 0)]
+
+
+def test_snow_lies_in_winter_only():
+    winter, summer, autumn = (SEASONS[name] for name in ("winter", "summer", "autumn"))
+    assert snowfall(winter) == snowfall(0.3) == snowfall(3.7) == 1
+    assert snowfall(summer) == snowfall(autumn) == snowfall(SEASONS["spring"]) == 0
+    assert 0 < snowfall(0.5) < 1 and snowfall(3.5) == pytest.approx(snowfall(0.5))
+    style = torch.zeros(1, 2)
+    months = list(looks([0.0, 1.0, 2.0], lambda progress: style, FULL, None, parse_season("summer..winter")))
+    assert [look.snow for look in months] == [0, 0, 1] and all(look.lights == 0 for look in months)

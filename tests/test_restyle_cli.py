@@ -59,7 +59,7 @@ def sources(monkeypatch):
     """What reaches the network, which here leaves the frames as they are."""
     seen = []
 
-    def network(restyler, sources, detector, *, temporal=True):
+    def network(restyler, sources, lights, snow, *, temporal=True):
         for source in sources:
             seen.append(source)
             yield source.rgb
@@ -97,7 +97,7 @@ def test_the_command_writes_what_the_pipeline_makes(tmp_path, weights):
     folder = pictures(tmp_path / "in")
     assert run(folder / "%03d.jpg", "-o", tmp_path / "out/%d.png", "--season", "winter", "--weights", weights) == 0
     pipeline = RestylePipeline.from_pretrained(weights)
-    look = Look(pipeline.style(season=0.0), 1.0)
+    look = Look.at(pipeline.style(season=0.0), 1.0, season=0.0)
     made = list(pipeline.stream(open_clip(folder), itertools.repeat(look)))
     assert len(made) == 3
     for frame, wanted in zip(read_video_frames(tmp_path / "out/%d.png"), made, strict=True):

@@ -19,10 +19,10 @@ from torch.nn import functional as F
 
 from render_refine.depth_maps import guided_filter
 from render_refine.fill import box_max, box_mean
-from render_refine.warp import backward_warp
+from render_refine.warp import backward_warp, resized_flow
 from render_refine.working_size import reduced
 from vid2vid.classes import class_ids
-from vid2vid.lights_detector import KINDS, LightsDetector
+from vid2vid.detector import Detector
 
 EVERY = 5  # frames from one look of the detector to the next
 KEPT = 0.6  # of what was known, where the detector looks again: its mistakes come and go
@@ -32,6 +32,8 @@ UNLIKELY, DOUBTED = class_ids(("grass", "field", "vegetation", "rock", "fence"))
 RIM = 2
 GREEN = (0.07, 0.14)  # excess green (Woebbecke et al. 1995) from which on leaves are suspected, and certain
 
+# A signal is the lit disc of a traffic light.
+KINDS = ("window", "shop", "lamp", "headlight", "tail light", "signal")
 AREAS = 2  # of KINDS, the first, may be large: windows and shops
 LARGEST = 0.03  # of the shorter side: half the size of a lamp
 EDGE, CONTRAST = 3, 1e-3  # pixels by which the edge of a light may be off, and squared contrast of an edge
@@ -62,7 +64,7 @@ FAINTEST = 2e-3  # glow that is drawn
 class Lights:
     """All that can give light in one clip; the same for the same frames, and of constant size."""
 
-    def __init__(self, detector: LightsDetector) -> None:
+    def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.start()
 
@@ -95,8 +97,7 @@ class Lights:
         """Move along with the clip. Returns where what is known was seen before, (1, h, w)."""
         assert self.light is not None
         size = self.light.shape[-2:]
-        scale = flow.new_tensor([size[1] / flow.shape[-1], size[0] / flow.shape[-2]])[:, None, None]
-        flow = F.interpolate((flow * scale)[None].cpu(), size=size, mode="bilinear", align_corners=False)
+        flow = resized_flow(flow[None], size).cpu()
         seen = F.interpolate(visible[None, None].float().cpu(), size=size, mode="nearest-exact")
         moved, inside = backward_warp(self.light[None], flow)
         # What comes into sight goes on like what is next to it, until the detector looks.

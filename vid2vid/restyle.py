@@ -2,6 +2,7 @@
 
 reduce   -> the frame at the network's working size
 follow   -> what the frame before became, moved along by the clip's own optical flow
+snow     -> it is laid on the frame
 restyle  -> the network says how the colours change
 lift     -> the change is carried over to the full frame, whose detail survives
 stars    -> they come out, fixed to the sky
@@ -20,12 +21,13 @@ from torch.nn import functional as F
 from render_refine.precision import autocast
 from render_refine.warp import backward_warp
 from render_refine.working_size import reduced
+from vid2vid.detector import Detector
 from vid2vid.generator import one_hot
 from vid2vid.lights import Lights
-from vid2vid.lights_detector import LightsDetector
 from vid2vid.local_colour import lift
 from vid2vid.optical_flow import optical_flow, trust
 from vid2vid.restyler import Known, Restyled, Restyler, coloured
+from vid2vid.snow import Snow
 from vid2vid.stars import Stars
 
 CUT = 0.05  # share of a frame that must be found in the one before, or else a new shot begins
@@ -44,6 +46,7 @@ class Source:
         stars: how far they are out, from 0 to 1.
         lights: how bright windows, lamps, shops and cars' lights are, from 0 to 1.
         awake: share of the windows that is lit.
+        snow: how much of it lies, from 0 to 1.
     """
 
     rgb: Tensor
@@ -53,13 +56,15 @@ class Source:
     stars: float = 0.0
     lights: float = 0.0
     awake: float = 0.0
+    snow: float = 0.0
 
 
 @torch.no_grad()
 def restyle(
     restyler: Restyler,
     sources: Iterable[Source],
-    detector: LightsDetector | None = None,
+    lights_detector: Detector | None = None,
+    snow_detector: Detector | None = None,
     *,
     temporal: bool = True,
 ) -> Iterator[Tensor]:
@@ -68,7 +73,8 @@ def restyle(
     Args:
         restyler: in eval mode.
         sources: one per frame, all of one size.
-        detector: of what can light up, in eval mode; without it nothing does.
+        lights_detector: of what can light up, in eval mode; without it nothing does.
+        snow_detector: of where snow would lie, in eval mode; without it none is laid.
         temporal: False treats every frame by itself (for comparison).
 
     Yields:
@@ -76,7 +82,9 @@ def restyle(
     """
     last: tuple[Tensor, Restyled] | None = None
     style: Tensor | None = None
-    stars, lights = Stars(), None if detector is None else Lights(detector)
+    stars = Stars()
+    lights = None if lights_detector is None else Lights(lights_detector)
+    snow = None if snow_detector is None else Snow(snow_detector)
     for source in sources:
         if source.strength == 0:
             last = None
@@ -98,13 +106,22 @@ def restyle(
                 lights.follow(full[0], ids, motion)
             else:
                 lights.start()
-        labels = one_hot(ids[None]).contiguous(memory_format=torch.channels_last)
+        white, named = full, ids
+        if snow is not None:
+            if source.snow > 0:
+                snow.follow(full[0], ids, motion)
+                laid, named = snow.lay(full[0], ids, source.snow)
+                white = laid[None]
+            else:
+                snow.start()
+        seen = small if white is full else reduced(white, restyler.config.side)
+        labels = one_hot(named[None]).contiguous(memory_format=torch.channels_last)
         with autocast(device):
             if known is not None and style is not None and not torch.equal(source.style, style):
-                known = relit(small, known, restyler(small, labels, None, source.style))
-            restyled = restyler(small, labels, known, source.style)
+                known = relit(seen, known, restyler(seen, labels, None, source.style))
+            restyled = restyler(seen, labels, known, source.style)
         last, style = (small, restyled), source.style
-        lifted = lift(full, small, restyled.rgb).clamp(0, 1)
+        lifted = lift(white, seen, restyled.rgb).clamp(0, 1)
         shown = torch.lerp(full, lifted, source.strength)[0]
         shown = stars.draw(shown, small[0], ids, source.stars * source.strength)
         yield shown if lights is None else lights.draw(shown, full[0], source.awake, source.lights * source.strength)

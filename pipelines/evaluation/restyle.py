@@ -129,7 +129,7 @@ def main(argv: Sequence[str]) -> None:
     """Parse the options, measure, print the tables, write the files."""
     options = parse(RestyleEvaluation, argv, prog="viewsynth evaluate restyle", description=EXAMPLES)
     check_outputs((options.json, options.sheet), options.overwrite)
-    folders = {name: WEIGHTS / name for name in ("restyle", "segmenter", "lights")}
+    folders = {name: WEIGHTS / name for name in ("restyle", "segmenter", "lights", "snow")}
     folders["restyle"] = options.weights or folders["restyle"]
     around = surroundings() | {"weights": {name: fingerprint(folder) for name, folder in folders.items()}}
     figures, tiles = evaluate(RestylePipeline.from_pretrained(options.weights), options)
@@ -167,7 +167,7 @@ def evaluate(pipeline: RestylePipeline, options: RestyleEvaluation) -> tuple[dic
     quality = {name: together(rows) for name, rows in by_place.items()}
     for name, rows in quality.items():
         print(table(f"\n{name}, {len(places)} held-out places", rows), flush=True)
-    lights = measured_lights(pipeline.detector, held_out_lit(options.cache, options.places))
+    lights = measured_lights(pipeline.lights, held_out_lit(options.cache, options.places))
     print(table(f"\nlight found by day, {options.places} held-out places", lights), flush=True)
     nights: Rows = {}
     if camera is not None:

@@ -87,7 +87,7 @@ def clip_folders(data: Path) -> list[Path]:
 
 def takes(pipeline: RestylePipeline, clip: Clip, wish: Wish, data: Path) -> dict[str, Tensor]:
     """The clip as each method shows it, (T, 3, H, W) uint8."""
-    look = Look.at(pipeline.style(hour=wish.hour, season=wish.season), 1.0, wish.hour)
+    look = Look.at(pipeline.style(hour=wish.hour, season=wish.season), 1.0, wish.hour, wish.season)
     reference = read_image(data / PHOTOS / wish.photo)
     labels = list(clip.labels)
     return {

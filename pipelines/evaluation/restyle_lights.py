@@ -9,9 +9,10 @@ import torch
 
 from pipelines.evaluation.takes import Rows
 from pipelines.progress import progress
-from pipelines.training.light_sources import LitPlaces
+from pipelines.training.lit_places import LitPlaces
 from pipelines.training.world_set import HELD_OUT_SEED
-from vid2vid.lights_detector import KINDS, LightsDetector
+from vid2vid.detector import Detector
+from vid2vid.lights import KINDS
 
 HALF = 0.5  # share of a pixel from which it counts as light
 
@@ -23,7 +24,7 @@ def held_out_lit(cache: Path, places: int) -> LitPlaces:
     return lit
 
 
-def measured_lights(detector: LightsDetector, places: LitPlaces) -> Rows:
+def measured_lights(detector: Detector, places: LitPlaces) -> Rows:
     """Precision, recall and intersection over union of the pixels that give light, by kind and of any kind."""
     both, found, true = (torch.zeros(len(KINDS) + 1) for _ in range(3))
     for index in progress(range(len(places)), len(places), "light found", "place"):

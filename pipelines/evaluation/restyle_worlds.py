@@ -129,7 +129,7 @@ def case(name: str, place: Lights, other: Lights, wanted: int) -> Case:
 def pictures(pipeline: RestylePipeline, wanted: Case) -> dict[str, Tensor]:
     """What each method makes of the second frame, (3, H, W) uint8."""
     second = wanted.source[1:]
-    look = Look.at(pipeline.style(hour=wanted.hour, season=wanted.season), 1.0, wanted.hour)
+    look = Look.at(pipeline.style(hour=wanted.hour, season=wanted.season), 1.0, wanted.hour, wanted.season)
     by_picture = Look(pipeline.style(reference=wanted.reference), 1.0)
     return {
         UNCHANGED: levels(second[0]),

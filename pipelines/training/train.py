@@ -25,6 +25,7 @@ recipes:
   footage    painting label maps, on procedural clips (and worlds) or, with --camvid, on that data set's streets
   restyle    another time of day or season, on places under nine lights each and, with --photos, on photographs
   lights     what lights up at night, on places by day and, with --photos, on photographs in which nothing does
+  snow       where snow would lie, on the places of restyle
 
 examples:
   viewsynth train depth --minutes 60
@@ -43,9 +44,9 @@ them), checkpoint.pt and at the end model/."""
 @dataclass(frozen=True)
 class TrainOptions:
     recipe: tyro.conf.Positional[
-        Literal["depth", "refiner", "segmenter", "motion", "footage", "views", "restyle", "lights"]
+        Literal["depth", "refiner", "segmenter", "motion", "footage", "views", "restyle", "lights", "snow"]
     ]
-    """depth, refiner, segmenter, motion, footage, views, restyle or lights"""
+    """depth, refiner, segmenter, motion, footage, views, restyle, lights or snow"""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """folder of the run; runs/RECIPE when left out"""
     minutes: float | None = None
@@ -77,7 +78,7 @@ class TrainOptions:
     camvid: Path | None = None
     """folder of the CamVid data set, for a segmenter or footage of its classes"""
     lights: Path = Path("runs/lights")
-    """folder for the places rendered under nine lights each, for restyle"""
+    """folder for the places rendered under nine lights each, for restyle and snow"""
     light_count: Count = 700
     """how many such places to render"""
     lit: Path = Path("runs/lit")
@@ -255,9 +256,11 @@ def restyle(options: TrainOptions):
 
 def lights(options: TrainOptions):
     """Builder of the lights recipe: rendered places, and photographs of nature."""
-    from pipelines.training.light_sources import LitPlaces, natural_places
-    from pipelines.training.lights import LightsRecipe, LightsTraining
+    from pipelines.training.detector import DetectorRecipe, DetectorTraining
+    from pipelines.training.lit_places import LitPlaces, natural_places
     from pipelines.training.photo_set import free_photos, split
+    from vid2vid.detector import DetectorConfig
+    from vid2vid.lights import KINDS
 
     places = LitPlaces(options.lit, options.lit_count)
     places.make()
@@ -265,7 +268,27 @@ def lights(options: TrainOptions):
     nature = natural_places(photos, load_segmenter())
 
     def build(kit: Kit) -> Recipe:
-        return LightsRecipe(kit, places, nature, LightsTraining())
+        return DetectorRecipe(kit, "lights", places, nature, DetectorTraining(DetectorConfig(KINDS)))
+
+    return build
+
+
+def snow(options: TrainOptions):
+    """Builder of the snow recipe: places that are also seen in winter."""
+    from pipelines.training.detector import DetectorRecipe, DetectorTraining
+    from pipelines.training.light_set import LightSet
+    from pipelines.training.snow_places import SnowPlaces
+    from vid2vid.detector import DetectorConfig
+
+    lights = LightSet(options.lights, options.light_count)
+    lights.make()
+    config = DetectorTraining(
+        DetectorConfig(("snow",), side=240), height=160, width=240, smallest_crop=0.35, natural=0.0, mixed=0.3,
+        glazed=0.0, rare=1.0,
+    )  # fmt: skip
+
+    def build(kit: Kit) -> Recipe:
+        return DetectorRecipe(kit, "snow", SnowPlaces(lights), [], config)
 
     return build
 
@@ -279,4 +302,5 @@ BUILDERS = {
     "views": views,
     "restyle": restyle,
     "lights": lights,
+    "snow": snow,
 }

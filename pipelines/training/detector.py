@@ -1,11 +1,11 @@
-"""Recipe: the detector of what lights up at night, on rendered places by day, made to look like any photograph."""
+"""Recipe: a detector, of what lights up at night or of where snow would lie, on rendered places made photographic."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import torch
@@ -13,32 +13,54 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.training.augment import chance, uniform
-from pipelines.training.light_sources import LitPlace, LitPlaces
 from pipelines.training.run import EMA, Kit
 from pipelines.training.segmenter import mix, photographic, recolour
-from vid2vid.lights_detector import KINDS, LightsDetector, LightsDetectorConfig
+from vid2vid.detector import Detector, DetectorConfig
 
-# sRGB colours that show the kinds in sample sheets.
+# sRGB colours that show the first kinds in sample sheets.
 SHOWN = ((1.0, 0.8, 0.3), (0.3, 1.0, 0.5), (1.0, 1.0, 1.0), (0.5, 0.8, 1.0), (1.0, 0.1, 0.1), (1.0, 0.0, 1.0))
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A picture and what is to be found in it.
+
+    Attributes:
+        rgb: (3, H, W) sRGB in [0, 1]; labels: (H, W) int64 ids of CLASSES.
+        shares: (K, H, W) in [0, 1], of each pixel's area, by the detector's kinds.
+    """
+
+    rgb: Tensor
+    labels: Tensor
+    shares: Tensor
+
+
+class Places(Protocol):
+    """Places by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Place: ...
+
+
 @dataclass(frozen=True)
-class LightsTraining:
+class DetectorTraining:
     """What the recipe trains, and with which settings.
 
     Attributes:
+        network: of the detector.
         batch, height, width: of the crops.
         smallest_crop: of a picture's sides.
         recolour: how far each class's colours and texture stray from the picture's.
-        natural: share of the crops that come from photographs without lights, if there are any.
+        natural: share of the crops that come from photographs in which there is nothing, if there are any.
         mixed: share of the pictures into which things from another one are put.
         glazed: share of the pictures whose panes get another look, see ``glaze``.
         shaded: share of the pictures on which shadows fall, see ``shade``.
-        rare: how much more a light that is not a window counts where it is.
+        rare: how much more what is not a window counts where it is.
         overlap_weight: of the soft Dice loss (Milletari et al. 2016) next to the cross-entropy.
     """
 
-    network: LightsDetectorConfig = field(default_factory=LightsDetectorConfig)
+    network: DetectorConfig
     batch: int = 8
     height: int = 192
     width: int = 256
@@ -53,20 +75,18 @@ class LightsTraining:
     learning_rate: float = 2e-3
 
 
-class LightsRecipe:
+class DetectorRecipe:
     """Cross-entropy and overlap with the true shares."""
 
-    name = "lights"
-
-    def __init__(self, kit: Kit, places: LitPlaces, nature: Sequence[LitPlace], config: LightsTraining) -> None:
-        self.kit, self.places, self.nature, self.config = kit, places, nature, config
-        network = LightsDetector(config.network).to(kit.device).to(memory_format=torch.channels_last)
+    def __init__(self, kit: Kit, name: str, places: Places, nature: Places, config: DetectorTraining) -> None:
+        self.kit, self.name, self.places, self.nature, self.config = kit, name, places, nature, config
+        network = Detector(config.network).to(kit.device).to(memory_format=torch.channels_last)
         assert network.network.head.bias is not None
-        torch.nn.init.constant_(network.network.head.bias, -3.0)  # most of a picture gives no light
+        torch.nn.init.constant_(network.network.head.bias, -3.0)  # most of a picture shows nothing of a kind
         self.modules = {"network": network}
         self.optimisers = {"network": torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=1e-2)}
         self.ema = {"network": EMA(network, 0.995)}
-        weight = torch.tensor([1.0 if kind == "window" else config.rare for kind in KINDS])
+        weight = torch.tensor([1.0 if kind == "window" else config.rare for kind in config.network.kinds])
         self.weight = weight[:, None, None].to(kit.device)
 
     def step(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -83,7 +103,7 @@ class LightsRecipe:
         either = (found.square() + shares.square()).sum(dim=(0, 2, 3))
         overlap = (2 * both + 1) / (either + 1)
         self.kit.descend(self.optimisers["network"], entropy + self.config.overlap_weight * (1 - overlap).mean())
-        return {"cross_entropy": entropy.detach(), "window": overlap[0].detach(), "overlap": overlap.mean().detach()}
+        return {"cross_entropy": entropy.detach(), "first": overlap[0].detach(), "overlap": overlap.mean().detach()}
 
     def batch(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``count`` crops: rgb (B, 3, H, W) and shares (B, K, H, W)."""
@@ -97,7 +117,7 @@ class LightsRecipe:
         rgb, labels, shares = self.crop(generator)
         if chance(generator, config.mixed):
             others = self.crop(generator)
-            # The mix of labels tells where the other's light is now.
+            # The mix of labels tells where the other's things are now.
             mixed, _ = mix(torch.cat([rgb, shares]), labels, torch.cat([others[0], others[2]]), others[1], generator)
             rgb, shares = mixed[:3], mixed[3:]
         rgb = recolour(rgb, labels, config.recolour, generator)
@@ -128,7 +148,7 @@ class LightsRecipe:
 
     @torch.no_grad()
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Columns of picture, true light, found light."""
+        """Columns of picture, what is there, what was found."""
         rgb, shares = self.batch(6, generator)
         with self.kit.autocast():
             found = torch.sigmoid(self.ema["network"].module(rgb).float())
@@ -142,7 +162,7 @@ class LightsRecipe:
 
 def painted(shares: Tensor) -> Tensor:
     """Shares (B, K, H, W) as a picture (B, 3, H, W)."""
-    return torch.einsum("bkhw,kc->bchw", shares, shares.new_tensor(SHOWN))
+    return torch.einsum("bkhw,kc->bchw", shares, shares.new_tensor(SHOWN[: shares.shape[1]]))
 
 
 def glaze(rgb: Tensor, panes: Tensor, generator: torch.Generator) -> Tensor:

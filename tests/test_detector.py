@@ -10,15 +10,16 @@ import torch
 
 from pipelines.evaluation.restyle_lights import measured_lights
 from pipelines.models import load_segmenter
+from pipelines.training.detector import DetectorRecipe, DetectorTraining, Place, glaze, shade
 from pipelines.training.light_set import light_at
-from pipelines.training.light_sources import LitPlace, LitPlaces, light_shares, natural_places, render_place
-from pipelines.training.lights import LightsRecipe, LightsTraining, glaze, shade
+from pipelines.training.lit_places import LitPlaces, light_shares, natural_places, render_place
 from pipelines.training.photo_set import free_photos
 from pipelines.training.run import Budget, run
 from pipelines.worlds import Street
 from pipelines.worlds.sky import Sky
 from pipelines.worlds.street_builder import CAR, FACADE, GLOW
-from vid2vid.lights_detector import KINDS, LightsDetector, LightsDetectorConfig
+from vid2vid.detector import Detector, DetectorConfig
+from vid2vid.lights import KINDS
 
 HEIGHT, WIDTH = 48, 72
 WINDOW, LAMP, TAIL = (KINDS.index(kind) for kind in ("window", "lamp", "tail light"))
@@ -99,15 +100,18 @@ def test_photographs_of_nature_count_as_dark_and_cities_do_not(data_dir):
 
 
 def test_the_recipe_learns(places, tmp_path):
-    config = LightsTraining(LightsDetectorConfig(32, (8, 16)), 4, HEIGHT, WIDTH, 0.8, natural=0.2)
-    nature = [LitPlace(places[3].rgb, places[3].labels, places[3].shares)]
+    config = DetectorTraining(DetectorConfig(KINDS, 32, (8, 16)), 4, HEIGHT, WIDTH, 0.8, natural=0.2)
+    nature = [Place(places[3].rgb, places[3].labels, places[3].shares)]
     recipe = run(
-        lambda kit: LightsRecipe(kit, places, nature, config), tmp_path / "run", Budget(steps=120), log_every=1
+        lambda kit: DetectorRecipe(kit, "lights", places, nature, config),
+        tmp_path / "run",
+        Budget(steps=120),
+        log_every=1,
     )
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     first, last = (sum(line["cross_entropy"] for line in part) for part in (lines[:10], lines[-10:]))
     assert last < 0.75 * first
-    loaded = LightsDetector.from_pretrained(tmp_path / "run/model").eval()
+    loaded = Detector.from_pretrained(tmp_path / "run/model").eval()
     mine = recipe.ema["network"].module(places[0].rgb[None])
     assert float((torch.sigmoid(mine)[0] - loaded.shares(places[0].rgb)).abs().max()) < 0.05
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pipelines.media.images import read_image
 from pipelines.perception.segmentation import Segmenter
+from pipelines.training.detector import Place
 from pipelines.training.rendering import render_all, save_item
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Street, World
@@ -25,41 +26,27 @@ from pipelines.worlds.street_builder import CAR, FACADE, GLOW, TRAFFIC
 from render_refine.camera import Camera, pose_from
 from render_refine.working_size import reduced
 from vid2vid.classes import class_ids
-from vid2vid.lights_detector import KINDS
+from vid2vid.lights import KINDS
 
 FULL_SHARE = 0.6  # linear light of a pixel that is all lamp or pane
 BUILT, MOST_BUILT = ("building", "fence", "pole", "sign", "car", "person", "bicycle"), 0.1
 MOST_NIGHT = 0.4  # by which lamps may be on in the picture itself
 
 
-@dataclass(frozen=True, eq=False)
-class LitPlace:
-    """A place by day and what would light it by night.
-
-    Attributes:
-        rgb: (3, H, W) sRGB in [0, 1]; labels: (H, W) int64 ids of CLASSES.
-        shares: (K, H, W) in [0, 1], of each pixel's area that gives light, by ``KINDS``.
-    """
-
-    rgb: Tensor
-    labels: Tensor
-    shares: Tensor
-
-
-def render_place(seed: int, index: int, height: int, width: int) -> LitPlace:
+def render_place(seed: int, index: int, height: int, width: int) -> Place:
     """Item ``index`` of the set ``seed``."""
     generator = torch.Generator().manual_seed(seed + index)
     if index % 4 == 3:
         world = World.random(generator)
         frame = world.render(world.random_camera(generator, height, width))
-        return LitPlace(frame.rgb, frame.labels, torch.zeros(len(KINDS), height, width))
+        return Place(frame.rgb, frame.labels, torch.zeros(len(KINDS), height, width))
     street = Street.random(generator)
     if street.mood.night > MOST_NIGHT:
         noon = street.sky.light.at(hour=9 + 6 * torch.rand((), generator=generator).item())
         street = replace(street, sky=Sky.of(noon, street.sky.noise))
     camera = view(street, generator, height, width)
     frame = street.render(camera, antialias=True)
-    return LitPlace(frame.rgb, frame.labels, light_shares(street, camera))
+    return Place(frame.rgb, frame.labels, light_shares(street, camera))
 
 
 def view(street: Street, generator: torch.Generator, height: int, width: int) -> Camera:
@@ -127,13 +114,13 @@ class LitPlaces:
         }
         save_item(self.path(index), tensors)
 
-    def __getitem__(self, index: int) -> LitPlace:
+    def __getitem__(self, index: int) -> Place:
         """Item ``index``."""
         tensors = load_file(self.path(index))
-        return LitPlace(tensors["rgb"].float() / 255, tensors["labels"].long(), tensors["shares"].float() / 255)
+        return Place(tensors["rgb"].float() / 255, tensors["labels"].long(), tensors["shares"].float() / 255)
 
 
-def natural_places(photos: Sequence[Path], segmenter: Segmenter, side: int = 320) -> list[LitPlace]:
+def natural_places(photos: Sequence[Path], segmenter: Segmenter, side: int = 320) -> list[Place]:
     """Photographs of which hardly a part was built by people, so that nothing in them lights up."""
     built = torch.tensor(class_ids(BUILT))
     places = []
@@ -141,5 +128,5 @@ def natural_places(photos: Sequence[Path], segmenter: Segmenter, side: int = 320
         rgb = reduced(read_image(photo)[None], side)[0]
         labels = segmenter.segment(rgb)
         if float(torch.isin(labels, built).float().mean()) < MOST_BUILT:
-            places.append(LitPlace(rgb, labels, torch.zeros(len(KINDS), *labels.shape)))
+            places.append(Place(rgb, labels, torch.zeros(len(KINDS), *labels.shape)))
     return places
