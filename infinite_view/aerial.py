@@ -3,7 +3,8 @@
 A surface that was stored from far away keeps the haze that was in front of it; water seen from above is darker than the
 same water towards the horizon. The start image itself shows how ground changes along the line of sight, so that is what
 a surface is expected to change on its way towards the camera. Where one ground ends and another begins colours jump,
-but such places are few: at each distance the median over what is about that far counts. Summed over a flight the
+but such places are few: at each distance the median over what is about that far counts, as far as slopes agree on its
+sign (rock beside snow changes one way here and the other way there: that is no air). Summed over a flight the
 expected changes telescope into differences of one curve, so they are bounded however long it is.
 """
 
@@ -42,9 +43,11 @@ def colours_by_distance(rgb: Tensor, depth: Tensor) -> Tensor:
     at = torch.arange(STEPS, device=rgb.device) + 0.5
     weight = torch.exp(-0.5 * ((place.flatten(1)[:, None] - at[:, None]) / BREADTH) ** 2)
     weight = weight * torch.where(counts, rise, 0.0).flatten(1)[:, None]
-    slopes = weighted_median(slope.flatten(2), weight)
+    slope = slope.flatten(2)
+    total = weight.sum(dim=2)[:, None]
+    agreement = torch.einsum("bcn,bsn->bcs", slope.sign(), weight).abs() / total.clamp_min(1e-12)
     # A slope that next to nothing speaks for is none.
-    slopes = slopes * (weight.sum(dim=2) > 1e-4 * depth[0].numel())[:, None]
+    slopes = weighted_median(slope, weight) * agreement * (total > 1e-4 * depth[0].numel())
     return slopes.cumsum(dim=2).roll(1, dims=2).index_fill(2, torch.zeros(1, dtype=torch.long, device=rgb.device), 0.0)
 
 

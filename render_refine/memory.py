@@ -208,25 +208,26 @@ def _fill_sky(rgb: Tensor, known: Tensor) -> Tensor:
 
 
 def without_specks(rgb: Tensor, depth: Tensor, density: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Close gaps of a single pixel between the points of a surface, through which one sees what lies behind.
+    """Close gaps between the points of a surface, one pixel high or wide, through which one sees what lies behind.
 
     Args:
         rgb: (C, H, W); depth: (H, W), inf where nothing is; density: (H, W).
         coverage: (H, W) points per pixel. Where these lie one to a pixel there are no gaps.
 
     Returns:
-        rgb, depth and density; pixels that are gaps have the means of the four pixels beside them.
+        rgb, depth and density; pixels that are gaps have the means of the two pixels across the gap.
     """
     disparity = 1 / depth
-    nearer, loose = torch.full_like(depth, torch.inf), torch.zeros_like(depth)
+    loose = torch.zeros_like(depth)
     for step, dim in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
-        nearer = torch.minimum(nearer, disparity.roll(step, dim))
         loose = torch.maximum(loose, (coverage.roll(step, dim) - 1).abs())
-    speck = (disparity < 0.9 * nearer) & (loose > 0.01)
+    # The farther of the two beside it, up and down, and left and right.
+    high, wide = (torch.minimum(disparity.roll(1, dim), disparity.roll(-1, dim)) for dim in (0, 1))
+    speck = (disparity < 0.9 * torch.maximum(high, wide)) & (loose > 0.01)
     speck[[0, -1]] = speck[:, [0, -1]] = False
     rows, columns = speck.nonzero(as_tuple=True)
-    up_and_down = torch.stack([rows - 1, rows + 1, rows, rows])
-    beside = up_and_down, torch.stack([columns, columns, columns - 1, columns + 1])
+    aside = (wide > high)[rows, columns].long()
+    beside = torch.stack([rows - 1 + aside, rows + 1 - aside]), torch.stack([columns - aside, columns + aside])
     rgb, depth, density = rgb.clone(), depth.clone(), density.clone()
     rgb[:, rows, columns] = rgb[:, *beside].mean(dim=1)
     depth[rows, columns] = 1 / disparity[beside].mean(dim=0)

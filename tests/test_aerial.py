@@ -44,6 +44,19 @@ def test_clear_air_changes_nothing_even_where_one_ground_follows_another():
     assert colours_by_distance(rgb, depth).abs().max() < 0.02
 
 
+def test_where_grounds_change_either_way_there_is_no_air():
+    """Darker with distance on one side and lighter on the other."""
+    rgb, depth = plain()
+    octaves = depth.clamp_max(64).log2()[:, None]
+
+    def steepest(share):
+        sign = torch.where(torch.arange(WIDTH) < share * WIDTH, 1.0, -1.0)
+        return float(colours_by_distance(rgb + 0.05 * octaves * sign, depth).abs().max())
+
+    assert steepest(0.6) < 0.3 * steepest(1.0)
+    assert 0.7 * steepest(1.0) < steepest(0.9) < steepest(1.0)
+
+
 def test_changes_on_the_way_add_up():
     colours = torch.rand(1, 3, STEPS, generator=torch.Generator().manual_seed(0))
     depths = torch.tensor([8.0, 5.0, 2.5, 1.0]).view(4, 1, 1, 1)

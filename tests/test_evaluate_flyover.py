@@ -360,7 +360,6 @@ def test_the_command_measures_small_flights(tmp_path, monkeypatch, refiner, caps
     for module, name, value in (
         (job, "STEPS", (1,)),
         (job, "SIZE", (HEIGHT, WIDTH)),
-        (job, "LONG_SIZE", (HEIGHT, WIDTH)),
         (job, "SPEEDS", {(HEIGHT, WIDTH): 1.0}),
         (job, "RETURNING", 1),
         (flight_speed, "FLOWN", 5),
@@ -375,6 +374,7 @@ def test_the_command_measures_small_flights(tmp_path, monkeypatch, refiner, caps
     monkeypatch.chdir(tmp_path)
     TrueFlights(tmp_path, 1, HEIGHT, WIDTH)._make_one(0)  # here, not in a process of its own
     words = ["--weights", "model", "--data", "data", "--cache", ".", "--worlds", "1", "--photos", "2", "--frames", "22"]
+    words += ["--flight-size", f"{HEIGHT}x{WIDTH}"]
     job.main([*words, "--json", "all.json", "--sheet", "all.png", "--plots", "plots.png"])
     text = capsys.readouterr().out
     assert "1 held-out worlds of 32x48 after 1 steps, 83% visible" in text and "targets:" in text

@@ -235,14 +235,15 @@ def test_a_sky_goes_on_in_its_rows():
 
 def test_single_gaps_between_points_close_and_a_picture_at_full_density_stays():
     depth = torch.full((9, 9), 1.0)
-    depth[4, 4], depth[2:4, 6] = 8.0, 8.0
+    depth[4, 4], depth[1:3, 5:7], depth[6, 2:5] = 8.0, 8.0, 8.0
     rgb = torch.zeros(3, 9, 9)
-    rgb[:, 4, 4], rgb[:, 2:4, 6] = 1.0, 1.0
+    rgb[:, 4, 4], rgb[:, 1:3, 5:7], rgb[:, 6, 2:5] = 1.0, 1.0, 1.0
     density, loose = torch.full((9, 9), 0.9), torch.full((9, 9), 0.9)
     closed, closed_depth, _ = without_specks(rgb, depth, density, loose)
     assert closed[:, 4, 4].eq(0).all()
     assert closed_depth[4, 4] == 1
-    assert closed[:, 2:4, 6].eq(1).all()  # two pixels are a view
+    assert closed[:, 6, 2:5].eq(0).all() and closed_depth[6, 2:5].eq(1).all()  # a crack along the points
+    assert closed[:, 1:3, 5:7].eq(1).all()  # two by two pixels are a view
     kept, kept_depth, kept_density = without_specks(rgb, depth, density, torch.ones(9, 9))
     assert torch.equal(kept, rgb)
     assert torch.equal(kept_depth, depth)

@@ -140,10 +140,15 @@ def growth(record: Record) -> float:
     return float(memory[-1] / memory[SETTLED - 1]) - 1 if len(memory) >= 2 * SETTLED else math.nan
 
 
-def summary(records: Mapping[str, Record]) -> Rows:
-    """The figures of each flight by name."""
+def summary(records: Mapping[str, Record], references: Tensor | None = None) -> Rows:
+    """The figures of each flight by name; how its textures change only with ``references``, see `texture_curve`."""
+
+    def textures(flight: Record) -> float:
+        return math.nan if references is None else late_over_early(texture_curve([flight], references))
+
     return {
         name: {
+            "SWD, late / early": textures(found),
             "detail, late / early": late_over_early(curve_of([found], DETAIL)),
             "colour shift, late": curve_of([found], COLOUR)[LATE],
             "near, most": float(found.curves[NEAR].max()),

@@ -25,6 +25,7 @@ from pipelines.evaluation import flight_drift as drift
 from pipelines.evaluation.flight_drift import Record, record
 from pipelines.evaluation.flight_methods import BASELINES, FLYOVER, METHODS, judged_steps
 from pipelines.evaluation.flight_photos import Choice
+from pipelines.evaluation.flight_records import Records
 from pipelines.evaluation.flight_return import LOOP, LOOP_GAP, MEMORY, NO_MEMORY, OUT_AND_BACK, TWO_WAYS, returns
 from pipelines.evaluation.flight_speed import speed
 from pipelines.evaluation.flight_worlds import STEPS, TrueFlights
@@ -36,7 +37,7 @@ from pipelines.flyover import FlyoverPipeline
 from pipelines.media.framing import FIELD_OF_VIEW
 from pipelines.media.images import read_image, write_png
 from pipelines.models import WEIGHTS
-from pipelines.options import Count
+from pipelines.options import Count, Size
 from pipelines.progress import Meter, progress
 from render_refine.depth_maps import near_depth
 
@@ -53,10 +54,13 @@ examples:
   viewsynth evaluate flyover --data data/
   viewsynth evaluate flyover --data data/ --frames 1000 --json flyover.json --sheet flyover.png --plots drift.png
   viewsynth evaluate flyover --data data/ --weights runs/refiner/model --photos 3 --worlds 2
+  viewsynth evaluate flyover --data data/ --flights-only --frames 1000 --flight-size 160x256
 
 Held-out landscapes are rendered once and kept in --cache. With --data, a folder that holds landscape_photos, the
 flights go into photos that no model was trained on, chosen by name; without it, into the demo view.
-With --data the default run takes about 15 minutes on two cores; the full one, --frames 1000, about 45."""
+With --data the default run takes about 15 minutes on two cores; the full one, --frames 1000, about 45. Long flights
+are kept in --cache too: after a kill the same command goes on with the photos that are left, as long as neither the
+code nor the models change."""
 
 LEGEND = f"""held-out worlds: an autopilot that sees true depth flies; all methods are told its way and the first depth
   step             a round of the loop, {KEYFRAME_EVERY} frames: render, refine, write back
@@ -67,7 +71,7 @@ LEGEND = f"""held-out worlds: an autopilot that sees true depth flies; all metho
   PSNR, SSIM       means over worlds; "visible": the pixels that the photo shows, by both true depths
   SWD              sliced Wasserstein distance to the true frames' textures
 long flights: {drift.WINDOWS} windows; early is the second, late is the last (frames 50..100 and 950..1000 of 1000)
-  SWD              to real photos, all flights together
+  SWD              to real photos, all flights together; of one flight the few pictures of a window tell only roughly
   detail           Laplacian energy, over that of the early window
   colour shift     distance of the mean colour to the photo's, in CIE Lab
   near             share of pixels nearer than the near bound; too near is more than {drift.TOO_NEAR:.0%} of a frame
@@ -89,8 +93,12 @@ class FlyoverEvaluation:
     """real photos, each for a long flight"""
     frames: Count = 200
     """of a long flight"""
+    flight_size: Size = LONG_SIZE
+    """of the frames of long flights"""
+    flights_only: bool = False
+    """leave out worlds, returns and speed"""
     cache: Path = Path("runs/evaluate")
-    """where the rendered worlds are kept"""
+    """where the rendered worlds and the long flights are kept"""
     json: Path | None = None
     """where all figures go"""
     sheet: Path | None = None
@@ -131,26 +139,31 @@ def evaluate(
         all figures by name, the contact sheet and the curves over the long flights, (3, H, W) uint8.
     """
     notes: list[str] = []
-    if (busy := load()) > 1:
-        notes.append(f"speed: other programs were running (load {busy:.1f}), the machine can do better")
-    costs = {f"{h}x{w}": speed(pipeline, read_image(choice.flown[0]), (h, w)) for h, w in SPEEDS}
-    print(table(f"speed, {torch.get_num_threads()} threads", by_part(costs)), flush=True)
-    judged = over_worlds(pipeline, options)
+    costs: dict[str, Any] = {}
+    judged: dict[str, list[Judged]] = {}
+    back: Rows = {}
+    if not options.flights_only:
+        if (busy := load()) > 1:
+            notes.append(f"speed: other programs were running (load {busy:.1f}), the machine can do better")
+        costs = {f"{h}x{w}": speed(pipeline, read_image(choice.flown[0]), (h, w)) for h, w in SPEEDS}
+        print(table(f"speed, {torch.get_num_threads()} threads", by_part(costs)), flush=True)
+        judged = over_worlds(pipeline, options)
+        back = remembered(pipeline, choice)
     worlds = {name: summary(group) for name, group in judged.items()}
     for name, group in judged.items():
         share = mean([one.visible for one in group])
         title = f"\n{len(group)} held-out worlds of {SIZE[0]}x{SIZE[1]} after {name}, {share:.0%} visible"
         print(table(title, worlds[name]), flush=True)
-    back = remembered(pipeline, choice)
-    records = long_flights(pipeline, choice, options.frames)
-    flights = drift.summary(records)
-    print(table(f"\nlong flights, {options.frames} frames of {LONG_SIZE[0]}x{LONG_SIZE[1]}", flights), flush=True)
-    references = choice.reference_pictures(*LONG_SIZE)
+    records = long_flights(pipeline, choice, options)
+    height, width = options.flight_size
+    references = choice.reference_pictures(height, width)
+    flights = drift.summary(records, references)
+    print(table(f"\nlong flights, {options.frames} frames of {height}x{width}", flights), flush=True)
     textures = None if references is None else drift.texture_curve(list(records.values()), references)
     curves = drift.curve_rows(records, textures)
     print(table("\nlong flights, all together", curves))
     print("\n".join(["", LEGEND, *notes]), flush=True)
-    figures = {
+    figures: dict[str, Any] = {
         "speed": costs,
         "worlds": worlds,
         "each world": {name: [one.rows for one in group] for name, group in judged.items()},
@@ -192,17 +205,23 @@ def remembered(pipeline: FlyoverPipeline, choice: Choice) -> Rows:
     return rows
 
 
-def long_flights(pipeline: FlyoverPipeline, choice: Choice, frames: int) -> dict[str, Record]:
-    """Fly into every photo by autopilot."""
+def long_flights(pipeline: FlyoverPipeline, choice: Choice, options: FlyoverEvaluation) -> dict[str, Record]:
+    """Fly into every photo by autopilot; flights that are kept are not flown again."""
+    frames, size = options.frames, options.flight_size
+    kept = Records(options.cache, options.weights, frames, size)
     records = {}
     with Meter(frames * len(choice.flown), "long flights") as meter:
         for k, path in enumerate(choice.flown):
-            rgb, depth = pipeline.take(read_image(path), None, *LONG_SIZE)
-            depth = depth / near_depth(depth)  # as the pipeline will take it
-            near = Scene.of(depth.cpu(), FIELD_OF_VIEW).near
-            stream = pipeline.stream(rgb, frames=frames, size=LONG_SIZE, depth=depth)
-            counted = ticking(stream, meter, k * frames, path.stem)
-            records[path.stem] = record(counted, frames, near, shown(frames), LONG_SIZE)
+            found = kept.find(path)
+            if found is None:
+                rgb, depth = pipeline.take(read_image(path), None, *size)
+                depth = depth / near_depth(depth)  # as the pipeline will take it
+                near = Scene.of(depth.cpu(), FIELD_OF_VIEW).near
+                stream = pipeline.stream(rgb, frames=frames, size=size, depth=depth)
+                counted = ticking(stream, meter, k * frames, path.stem)
+                found = record(counted, frames, near, shown(frames), size)
+                kept.keep(path, found)
+            records[path.stem] = found
     return records
 
 
@@ -225,10 +244,9 @@ def contact_sheet(records: Mapping[str, Record], judged: Mapping[str, Sequence[J
     for group in zip(*judged.values(), strict=True):
         for one in group:
             worlds.append([levels(one.pair.source), levels(one.pair.target), *one.pictures.values()])
-    parts = [
-        sheet([f"frame {number}" for number in numbers], flights, *TILE),
-        sheet(["photo", "true frame", *METHODS], worlds, *SMALL_TILE),
-    ]
+    parts = [sheet([f"frame {number}" for number in numbers], flights, *TILE)]
+    if worlds:
+        parts.append(sheet(["photo", "true frame", *METHODS], worlds, *SMALL_TILE))
     widest = max(part.shape[2] for part in parts)
     return torch.cat([F.pad(part, (0, widest - part.shape[2])) for part in parts], dim=1)
 
@@ -240,7 +258,7 @@ def targets(
     flights: Rows,
     textures: Sequence[float] | None,
 ) -> list[Target]:
-    """What was wished for and what came of it; nan for what was not measured."""
+    """What was wished for and what came of it; nan, or nothing, for what was not measured."""
 
     def best(rows: Rows, figure: str, choose: Callable[[Iterable[float]], float]) -> float:
         return choose(rows[method][figure] for method in BASELINES)
@@ -249,7 +267,7 @@ def targets(
         return [row[name] for row in flights.values()]
 
     beside = []
-    for step in STEPS:
+    for step in STEPS if worlds else ():
         rows = worlds[name_of(step)]
         ours, text = rows[FLYOVER], f"the best baseline's after {name_of(step)}"
         beside += [
@@ -257,7 +275,15 @@ def targets(
             Target(f"SSIM above {text}", ours["SSIM"] - best(rows, "SSIM", max), 0.0, True),
             Target(f"SWD over {text}", ratio(ours["SWD"], best(rows, "SWD", min)), 1.0),
         ]
-    with_memory = back["mean"][f"PSNR, {MEMORY}"]
+    returned = []
+    if back:
+        with_memory = back["mean"][f"PSNR, {MEMORY}"]
+        returned = [
+            Target("out and back, PSNR", with_memory, 33.0, True),
+            Target("out and back, PSNR above no memory", with_memory - back["mean"][f"PSNR, {NO_MEMORY}"], 6.0, True),
+            Target("loop, frame after the last - first, levels", max(row[LOOP_GAP] for row in back.values()), 0.0),
+            Target("two ways to one place, PSNR", back["mean"][TWO_WAYS], 28.0, True),
+        ]
     swd = math.nan if textures is None else drift.late_over_early(textures)
     detail, growth = each("detail, late / early"), each("memory growth")
     return [
@@ -268,12 +294,9 @@ def targets(
         Target("horizon roll, degrees", max(each("roll, most")), 1.0),
         Target("frames too near", sum(each("frames too near")), 0),
         Target(f"memory growth after frame {drift.SETTLED}", max(growth), 0.05),
-        Target("out and back, PSNR", with_memory, 33.0, True),
-        Target("out and back, PSNR above no memory", with_memory - back["mean"][f"PSNR, {NO_MEMORY}"], 6.0, True),
-        Target("loop, frame after the last - first, levels", max(row[LOOP_GAP] for row in back.values()), 0.0),
-        Target("two ways to one place, PSNR", back["mean"][TWO_WAYS], 28.0, True),
+        *returned,
         *(
             Target(f"frames per second at {h}x{w}", costs[f"{h}x{w}"]["frames per second"], wanted, True)
-            for (h, w), wanted in SPEEDS.items()
+            for (h, w), wanted in (SPEEDS if costs else {}).items()
         ),
     ]
