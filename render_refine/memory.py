@@ -217,13 +217,17 @@ def without_specks(rgb: Tensor, depth: Tensor, density: Tensor, coverage: Tensor
     Returns:
         rgb, depth and density; pixels that are gaps have the means of the two pixels across the gap.
     """
-    disparity = 1 / depth
-    loose = torch.zeros_like(depth)
-    for step, dim in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
-        loose = torch.maximum(loose, (coverage.roll(step, dim) - 1).abs())
-    # The farther of the two beside it, up and down, and left and right.
-    high, wide = (torch.minimum(disparity.roll(1, dim), disparity.roll(-1, dim)) for dim in (0, 1))
-    speck = (disparity < 0.9 * torch.maximum(high, wide)) & (loose > 0.01)
+    disparity, off = 1 / depth, (coverage - 1).abs()
+    # The farther of the two pixels beside it, up and down, and left and right, if not both are full.
+    high, wide = (
+        torch.where(
+            torch.maximum(off.roll(1, dim), off.roll(-1, dim)) > 0.01,
+            torch.minimum(disparity.roll(1, dim), disparity.roll(-1, dim)),
+            0.0,
+        )
+        for dim in (0, 1)
+    )
+    speck = disparity < 0.9 * torch.maximum(high, wide)
     speck[[0, -1]] = speck[:, [0, -1]] = False
     rows, columns = speck.nonzero(as_tuple=True)
     aside = (wide > high)[rows, columns].long()
