@@ -7,8 +7,9 @@
     repeat  -> the frames up to the keyframe are views of the memory
 
 The original (Liu et al. 2021) keeps only the last frame, so it forgets, and copies of copies blur. Here
-the memory is written once and read for ever, and detail that was made up is a layer of its own, upon which nothing is
-built; `forgetful_flight` is the original's loop, for comparison.
+the memory is written once and read for ever; what the photo shows is enlarged from the photo each time that it is drawn
+again; and detail that was made up is a layer of its own, upon which nothing is built. `forgetful_flight` is the
+original's loop, for comparison.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from render_refine.camera import Camera
 from render_refine.fill import box_mean
 from render_refine.memory import View, WorldMemory
 from render_refine.precision import autocast
+from render_refine.warp import sample, visible_motion
 
 KEYFRAME_EVERY = 8  # frames
-MAGNIFIED = 0.65  # points per pixel below which a surface is drawn again, finer
+MAGNIFIED = 0.45  # points per pixel below which a surface is drawn again, finer
 GUARD = 16  # pixels around the picture that are drawn with it
 NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
-BLOCKY = 0.5  # the same for a pixel alone
+BLOCKY = 0.3  # the same for a pixel alone
 PLACE = 3  # radius in pixels of what is drawn again at once
 BLOCKS = 0.45  # pixels of blur that take away the blocks of magnified points
 KEPT = 0.5  # of the detail that was made up for a surface, when it is drawn again
-MADE_UP = 0.5  # of the detail that new ground lacks beside the photo: what is made up is wrong, pixel by pixel
+MADE_UP = 1.05  # of the detail that new ground lacks beside the photo, once nothing is left of that
+LEFT = 0.3  # points per pixel that are left of the photo, from which downwards detail is made up
 ATTEMPTS = 3  # drawings of a keyframe before it takes the first guess
 
 
@@ -47,6 +50,29 @@ class Frame:
     rgb: Tensor
     depth: Tensor
     camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A picture that was taken, not drawn: rgb (3, H, W) in [0, 1], depth (H, W), 0 where nobody knows, its camera."""
+
+    rgb: Tensor
+    depth: Tensor
+    camera: Camera
+
+    def enlarged(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
+        """The photo where a view shows the same ground.
+
+        Returns:
+            rgb (3, h, w), (h, w) bool where that is, and (h, w) how many times as large the view shows it.
+        """
+        flow, seen = visible_motion(view.depth, view.camera, self.depth, self.camera)
+        uv = flow.permute(1, 2, 0) + view.camera.pixel_centres()
+        rgb, _ = sample(self.rgb[None], uv[None], interpolation="bicubic")
+        ground = torch.isfinite(view.depth)
+        _, z = self.camera.project(view.camera.unproject(torch.where(ground, view.depth, 1.0)).flatten(0, 1))
+        scale = z.view_as(view.depth) / view.depth * (view.camera.focal / self.camera.focal)
+        return rgb[0].clamp(0, 1), seen & view.known & ground, scale
 
 
 class Painter:
@@ -61,20 +87,25 @@ class Painter:
         self.seed = seed
         self.drawn = self.refused = 0
         if refiner is not None:
+            self.photo = Photo(rgb, depth, camera)
             self.texture = PhotoTexture(rgb, depth, camera)
             self.bounds = Bounds.of(rgb)
             with torch.no_grad(), autocast(rgb.device):
                 self.z = refiner.style(rgb[None], depth[None])[0].float()
 
     @torch.no_grad()
-    def complete(self, view: View) -> View:
-        """The view without holes and with detail on magnified surfaces; ``known`` still says what was known."""
+    def complete(self, view: View, source: Photo | None = None) -> View:
+        """The view without holes and with detail on magnified surfaces; ``known`` still says what was known.
+
+        Args:
+            source: what else than the photo surfaces are enlarged from.
+        """
         if self.refiner is None:
             return view
         new = needed(view)
         # Detail that was made up stays, but fades, as finer detail comes.
         detail = KEPT * (new & view.known) * blurred(view.rgb - view.plain, BLOCKS)
-        guess = to_draw_upon(view, new)
+        guess = to_draw_upon(view, new, source or self.photo)
         for _ in range(ATTEMPTS):
             # The noise depends on the seed and on how much was drawn before, never on global state.
             # (Only the low 32 bits of a seed count on the CPU.)
@@ -87,8 +118,16 @@ class Painter:
         else:
             done = guess
         shown = replace(done, rgb=torch.where(new, (done.rgb + detail).clamp(0, 1), view.rgb))
-        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, generator), MADE_UP)
+        # What is made up is wrong, pixel by pixel; but once nothing is left of the photo it is all the detail there is.
+        made_up = MADE_UP * (1 - self.sharp(view) / LEFT).clamp_min(0)
+        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, generator), made_up)
         return replace(done, rgb=rgb, plain=done.rgb)
+
+    def sharp(self, view: View) -> Tensor:
+        """Points per pixel of ground that the photo has of a view, at most 1 in each: what is left of it."""
+        _, seen, scale = self.photo.enlarged(view)
+        points = torch.where(seen, scale.clamp_min(1) ** -2, 0.0)
+        return points.sum() / torch.isfinite(view.depth).sum().clamp_min(1)
 
     def _draw(self, refiner: Refiner, view: View, generator: torch.Generator) -> View:
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
@@ -106,17 +145,24 @@ def needed(view: View) -> Tensor:
     return ~view.known | (density[0, 0] < MAGNIFIED) | (view.density < BLOCKY)
 
 
-def to_draw_upon(view: View, new: Tensor) -> View:
+def to_draw_upon(view: View, new: Tensor, photo: Photo) -> View:
     """A view as the refiner is given it.
 
-    What is drawn again goes out from what was drawn, not from detail that was made up for it: errors do not add up.
-    Points seen from too near show as blocks; drawn upon and stored, these would grow with every keyframe.
+    What the photo shows is enlarged from the photo, with as many points per pixel as that has: a copy of copies would
+    be softer, and out of place. What else is drawn again goes out from what was drawn, not from detail that was made up
+    for it: errors do not add up. Points seen from too near show as blocks; drawn upon and stored, these would grow with
+    every keyframe.
 
     Args:
         view: what is known.
         new: (H, W) bool, what is to be drawn, see ``needed``.
+        photo: what the flight began with.
     """
-    return replace(view, rgb=torch.where(new & view.known, blurred(view.plain, BLOCKS), view.plain))
+    rgb, seen, scale = photo.enlarged(view)
+    seen = seen & new
+    drawn = torch.where(new & view.known, blurred(view.plain, BLOCKS), view.plain)
+    density = torch.where(seen, scale.clamp_min(1) ** -3, view.density)
+    return replace(view, rgb=torch.where(seen, rgb, drawn), density=torch.minimum(density, view.density))
 
 
 def flight(
@@ -169,7 +215,7 @@ def forgetful_flight(
         if not same_view(asked, view.camera):
             memory = WorldMemory(rgb.device)
             memory.write(view.rgb, view.depth, view.camera)
-            view = painter.complete(memory.render(asked))
+            view = painter.complete(memory.render(asked), Photo(view.rgb, view.depth, view.camera))
         yield Frame(view.rgb, view.depth, view.camera)
 
 

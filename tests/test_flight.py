@@ -9,14 +9,14 @@ import torch
 
 from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import KEYFRAME_EVERY, Painter, flight, forgetful_flight, needed
+from infinite_view.flight import KEYFRAME_EVERY, Painter, Photo, flight, forgetful_flight, needed, to_draw_upon
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
 from infinite_view.scene import Scene
 from infinite_view.texture import blurred
 from infinite_view.virtual_views import out_and_back, random_away
 from render_refine.camera import Camera, pose_from
-from render_refine.memory import View
+from render_refine.memory import View, WorldMemory
 from render_refine.metrics import psnr
 from render_refine.spade import SpadeConfig, StyleConfig
 
@@ -79,7 +79,8 @@ def test_a_static_camera_shows_one_picture(scene, refiner):
     assert all(torch.equal(frame.rgb, frames[0].rgb) for frame in frames)
 
 
-def test_the_same_seed_gives_the_same_flight(scene, refiner):
+def test_the_same_seed_gives_the_same_flight(scene, refiner, monkeypatch):
+    monkeypatch.setattr("infinite_view.flight.LEFT", 2.0)  # detail is made up from the first keyframe on
     one, two, other = (fly(scene, "orbit", 17, refiner, seed=seed) for seed in (3, 3, 4))
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(one, two, strict=True))
     assert any(not torch.equal(a.rgb, b.rgb) for a, b in zip(one, other, strict=True))
@@ -94,9 +95,9 @@ def test_places_are_drawn_again_and_not_pixels_here_and_there(scene):
     def drawn(density):
         return needed(View(camera, rgb, depth, density, known, rgb))
 
-    near_full = drawn(0.6 + 0.35 * noise)  # one pixel in seven is below the threshold
-    assert torch.equal(near_full, ~known)
-    assert drawn(torch.full_like(depth, 0.55)).all()
+    enough = drawn(0.4 + 0.35 * noise)  # one pixel in seven is below the threshold
+    assert torch.equal(enough, ~known)
+    assert drawn(torch.full_like(depth, 0.4)).all()
     block = torch.ones_like(depth)
     block[30, 40] = 0.2
     assert drawn(block).sum() == 26
@@ -118,6 +119,46 @@ def test_what_is_drawn_again_does_not_go_out_from_detail_that_was_made_up(scene,
     alike = torch.nn.functional.cosine_similarity(seen.flatten(), made_up[:, :, 16:].flatten(), dim=0)
     assert alike > 0.5
     assert 0.2 < float(seen.std() / made_up.std()) < 0.7
+
+
+def test_what_the_photo_shows_is_enlarged_from_the_photo_and_nothing_else(scene):
+    rgb, depth, camera = scene
+    photo = Photo(rgb, depth, camera)
+    nearer = camera.at(pose_from(torch.tensor([0.0, 0.0, 0.5])))
+    memory = WorldMemory()
+    memory.write(rgb, depth, camera)
+    view = memory.render(nearer)
+    copy = replace(view, rgb=view.rgb * 0, plain=view.plain * 0)  # a copy of copies that has lost everything
+    new = torch.zeros_like(view.known)
+    new[:, 20:] = True
+    guess = to_draw_upon(copy, new, photo)
+    again = new & photo.enlarged(view)[1]
+    assert again.float().mean() > 0.2
+    assert (guess.rgb - view.rgb)[:, again].abs().mean() < 0.03
+    assert guess.rgb[:, ~again].eq(0).all()
+    # The bump at 3 is seen from 2.5: (2.5 / 3)^3 points per pixel, at its borders fewer.
+    bump = again & (view.depth - 2.5).abs().lt(0.01)
+    assert bump.sum() > 20
+    assert abs(float(guess.density[bump].median()) - (2.5 / 3) ** 3) < 1e-3
+    # Where nobody knew how far the photo was, it shows nothing.
+    assert not replace(photo, depth=depth * 0).enlarged(view)[1].any()
+
+
+def test_detail_is_made_up_the_more_the_less_is_left_of_the_photo(scene, refiner):
+    rgb, depth, camera = scene
+    painter = Painter(refiner, rgb, depth, camera, 0)
+    known = torch.ones_like(depth, dtype=torch.bool)
+    view = View(camera, rgb, depth, known.to(depth.dtype), known, rgb)
+    assert float(painter.sharp(view)) == 1
+    wall = torch.full_like(depth, 20.0)
+    half = Painter(refiner, rgb, wall, camera, 0)
+    nearer = replace(view, camera=camera.at(pose_from(torch.tensor([0.0, 0.0, 10.0]))), depth=wall / 2)
+    assert abs(float(half.sharp(nearer)) - 0.25) < 0.01
+    elsewhere = replace(view, camera=camera.at(pose_from(torch.zeros(3), yaw=math.pi)), density=0.1 * view.density)
+    assert float(painter.sharp(elsewhere)) == 0
+    for seen, least, most in ((replace(view, density=0.1 * view.density), 0.0, 1e-6), (elsewhere, 1e-3, 1.0)):
+        done = painter.complete(seen)
+        assert least <= float((done.rgb - done.plain).abs().mean()) <= most
 
 
 def test_what_is_not_drawn_again_keeps_its_detail(scene, refiner):

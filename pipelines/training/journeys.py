@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from infinite_view.flight import needed, to_draw_upon
+from infinite_view.flight import Photo, needed, to_draw_upon
 from infinite_view.refiner import magnified
 from infinite_view.virtual_views import random_away, seen_from
 from pipelines.training.augment import chance, grade, haze, uniform
@@ -39,7 +39,7 @@ class Journey:
 
     Attributes:
         rgb, depth: (3, H, W), (H, W) of the frame whose style it has.
-        camera: of that frame.
+        photo: what is known at first.
         memory: what is known.
         cameras: of the keyframes ahead.
         truths: the true frames (3, H, W), (H, W) at some of them, by number; the last is always there.
@@ -47,11 +47,14 @@ class Journey:
 
     rgb: Tensor
     depth: Tensor
-    camera: Camera
+    photo: Photo
     memory: WorldMemory
     cameras: list[Camera]
     truths: dict[int, tuple[Tensor, Tensor]]
     reached: int = 0
+
+    def __post_init__(self) -> None:
+        self.new = torch.zeros_like(self.depth, dtype=torch.bool)  # of the view last looked at, what is to be drawn
 
     @property
     def over(self) -> bool:
@@ -61,19 +64,24 @@ class Journey:
     def look(self) -> View:
         """The view at the next keyframe, as the refiner of a flight is given it: without detail that was made up."""
         view = self.memory.render(self.cameras[self.reached])
-        return to_draw_upon(view, needed(view))
+        self.new = needed(view)
+        return to_draw_upon(view, self.new, self.photo)
 
     def write(self, view: View, rgb: Tensor, depth: Tensor) -> None:
         """Remember what was drawn, and go on to the next keyframe."""
-        self.memory.write(rgb.detach(), depth.detach(), view.camera, needed(view))
+        self.memory.write(rgb.detach(), depth.detach(), view.camera, self.new)
         self.reached += 1
 
+    def copied(self, view: View) -> Tensor:
+        """(H, W) bool, what of the view last looked at comes out of the memory, and not anew from the photo."""
+        return view.known & ~(self.new & self.photo.enlarged(view)[1])
 
-def drawn_before(view: View, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor]:
+
+def drawn_before(view: View, copied: Tensor, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor]:
     """What of a view was drawn at the keyframe before: the way for gradients through the memory, which stores bytes.
 
     Args:
-        view: of the memory.
+        view: of the memory; copied: (H, W) bool, see `Journey.copied`.
         earlier: the view one keyframe before; rgb: (3, H, W) the picture that it became, with gradients.
 
     Returns:
@@ -83,7 +91,7 @@ def drawn_before(view: View, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor
     carried, valid = warp_by_depth(
         torch.cat([rgb, free])[None], view.depth[None], view.camera, earlier.camera, padding="zeros"
     )
-    drawn = view.known & (carried[0, 3] > 0.5) & valid[0, 0].bool()
+    drawn = copied & (carried[0, 3] > 0.5) & valid[0, 0].bool()
     return view.rgb + drawn * (carried[0, :3] - carried[0, :3].detach()), drawn
 
 
@@ -100,7 +108,8 @@ def world_journey(flights: FlightSet, index: int, generator: torch.Generator) ->
     memory = WorldMemory()
     memory.write(frames[start], depth[start], cameras[0])
     truths = {TRUTH_EVERY * (k - start) - 1: (frames[k], depth[k]) for k in range(start + 1, count)}
-    return Journey(frames[start], depth[start], cameras[0], memory, cameras[1:], truths)
+    photo = Photo(frames[start], depth[start], cameras[0])
+    return Journey(photo.rgb, photo.depth, photo, memory, cameras[1:], truths)
 
 
 def pair_journey(worlds: WorldSet, index: int, generator: torch.Generator) -> Journey:
@@ -114,7 +123,7 @@ def pair_journey(worlds: WorldSet, index: int, generator: torch.Generator) -> Jo
     memory.write(source_rgb, depth, away)
     cameras = _way(away, home, generator)
     truth = {len(cameras) - 1: (target_rgb, pair.target.depth / unit)}
-    return Journey(source_rgb, depth, away, memory, cameras, truth)
+    return Journey(source_rgb, depth, Photo(source_rgb, depth, away), memory, cameras, truth)
 
 
 def photo_journey(photos: PhotoSet, index: int, height: int, width: int, generator: torch.Generator) -> Journey:
@@ -160,7 +169,8 @@ def way_home(
     home = camera.crop(*window)
     cameras = _way(home.at(away.cam_from_world), home, generator)
     truth = _cut(rgb, window), _cut(depth, window)
-    return Journey(*truth, home, memory, cameras, {len(cameras) - 1: truth})
+    photo = Photo(seen, torch.where(caught.known, caught.depth, 0.0), away)
+    return Journey(*truth, photo, memory, cameras, {len(cameras) - 1: truth})
 
 
 def _way(start: Camera, end: Camera, generator: torch.Generator) -> list[Camera]:

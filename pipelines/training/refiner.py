@@ -160,7 +160,7 @@ class RefinerRecipe:
         views = [journey.look() for journey in journeys]
         rgb, drawn = [view.rgb for view in views], [torch.zeros_like(view.known) for view in views]
         for k, (before, picture) in enumerate(earlier or []):
-            rgb[k], drawn[k] = drawn_before(views[k], before, picture.cpu())
+            rgb[k], drawn[k] = drawn_before(views[k], journeys[k].copied(views[k]), before, picture.cpu())
         batch = ViewBatch.of(views)
         batch = ViewBatch(torch.stack(rgb), batch.depth, batch.density, batch.known).to(self.kit.device)
         noise = torch.randn(len(rgb), 1, *rgb[0].shape[-2:], generator=generator).to(self.kit.device)
