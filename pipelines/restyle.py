@@ -5,6 +5,7 @@ clip (-> labels, looks) -> (vid2vid.restyle: reduce -> follow -> restyle -> lift
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -87,6 +88,8 @@ def main(argv: Sequence[str]) -> None:
     options = parse(RestyleOptions, argv, prog="viewsynth restyle", description=EXAMPLES)
     began = time.monotonic()
     check_wishes(options)
+    # One core is left to those who read and write frames: they would hold up every operation that takes all cores.
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
     clip = open_clip(options.clip, options.fps)
     if clip.timing.varies:
         print(f"{clip.path}: the frame rate varies; in an MP4 every frame keeps its time")
