@@ -72,6 +72,23 @@ def resized_flow(flow: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(flow * scale, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+def carried_along(kept: Tensor, flow: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What is kept of a clip, moved on by one frame.
+
+    Args:
+        kept: (C, h, w) of the frame before.
+        flow: (2, H, W) in pixels, from this frame to that one; visible: (H, W), the point is seen there too.
+
+    Returns:
+        (C, h, w) of this frame, (1, h, w) where it was seen before, and the flow (1, 2, h, w) on its grid.
+    """
+    size = kept.shape[-2:]
+    flow = resized_flow(flow[None], size)
+    seen = F.interpolate(visible[None, None].to(kept), size=size, mode="nearest-exact")
+    moved, inside = backward_warp(kept[None], flow)
+    return moved[0], (seen * inside)[0], flow
+
+
 def flow_from_depth(depth: Tensor, camera_from: Camera, camera_to: Camera) -> Tensor:
     """Where the still world that ``camera_from`` sees lies in the image of ``camera_to``.
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from render_refine.depth_maps import guided_filter
 from render_refine.fill import box_max, box_mean
-from render_refine.warp import backward_warp, resized_flow
+from render_refine.warp import carried_along
 from render_refine.working_size import reduced
 from vid2vid.classes import class_ids
 from vid2vid.detector import Detector
@@ -96,20 +96,16 @@ class Lights:
     def _carry(self, flow: Tensor, visible: Tensor) -> Tensor:
         """Move along with the clip. Returns where what is known was seen before, (1, h, w)."""
         assert self.light is not None
-        size = self.light.shape[-2:]
-        flow = resized_flow(flow[None], size).cpu()
-        seen = F.interpolate(visible[None, None].float().cpu(), size=size, mode="nearest-exact")
-        moved, inside = backward_warp(self.light[None], flow)
         # What comes into sight goes on like what is next to it, until the detector looks.
-        self.light = moved[0]
+        self.light, seen, flow = carried_along(self.light, flow.cpu(), visible.cpu())
         # A number is nobody's mean: the nearest one.
-        height, width = size
+        height, width = self.numbers.shape
         y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
         at = torch.stack([(x + flow[0, 0]) * (2 / width) - 1, (y + flow[0, 1]) * (2 / height) - 1], dim=-1)
         numbers = self.numbers[None, None]
         numbers = F.grid_sample(numbers, at[None], mode="nearest", padding_mode="border", align_corners=False)
         self.numbers = numbers[0, 0]
-        return (seen * inside)[0]
+        return seen
 
     def _look(self, frame: Tensor, labels: Tensor, carried: Tensor | None) -> None:
         """Find the lights of a frame anew, and let them keep their numbers."""

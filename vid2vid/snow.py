@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from render_refine.depth_maps import guided_filter
 from render_refine.fill import box_max, box_mean
-from render_refine.warp import backward_warp, resized_flow
+from render_refine.warp import carried_along
 from render_refine.working_size import reduced
 from vid2vid.classes import CLASSES, class_ids
 from vid2vid.detector import Detector
@@ -65,10 +65,7 @@ class Snow:
             self.start()
         carried = None
         if self.cover is not None and motion is not None:
-            size = self.cover.shape[-2:]
-            moved, inside = backward_warp(self.cover[None], resized_flow(motion[0][None], size))
-            seen = F.interpolate(motion[1][None, None].to(moved), size=size, mode="nearest-exact")
-            self.cover, carried = moved[0], (seen * inside)[0]
+            self.cover, carried, _ = carried_along(self.cover, *motion)
         if self.age % EVERY == 0:
             small = reduced(frame[None], self.detector.config.side)
             found = cover(small[0], self.detector.shares(small[0]), labels)
