@@ -61,18 +61,23 @@ class Photo:
     camera: Camera
 
     def enlarged(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
-        """The photo where a view shows the same ground.
+        """The photo where a view shows the same ground: rgb (3, h, w), and the rest of ``shared``."""
+        uv, seen, scale = self.shared(view)
+        rgb, _ = sample(self.rgb[None], uv[None], interpolation="bicubic")
+        return rgb[0].clamp(0, 1), seen, scale
+
+    def shared(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
+        """The ground that a view has in common with the photo.
 
         Returns:
-            rgb (3, h, w), (h, w) bool where that is, and (h, w) how many times as large the view shows it.
+            its places (h, w, 2) in the photo, (h, w) bool where it is, and (h, w) how many times as large the view
+            shows it.
         """
         flow, seen = visible_motion(view.depth, view.camera, self.depth, self.camera)
-        uv = flow.permute(1, 2, 0) + view.camera.pixel_centres()
-        rgb, _ = sample(self.rgb[None], uv[None], interpolation="bicubic")
         ground = torch.isfinite(view.depth)
         _, z = self.camera.project(view.camera.unproject(torch.where(ground, view.depth, 1.0)).flatten(0, 1))
         scale = z.view_as(view.depth) / view.depth * (view.camera.focal / self.camera.focal)
-        return rgb[0].clamp(0, 1), seen & view.known & ground, scale
+        return flow.permute(1, 2, 0) + view.camera.pixel_centres(), seen & view.known & ground, scale
 
 
 class Painter:
@@ -125,7 +130,7 @@ class Painter:
 
     def sharp(self, view: View) -> Tensor:
         """Points per pixel of ground that the photo has of a view, at most 1 in each: what is left of it."""
-        _, seen, scale = self.photo.enlarged(view)
+        _, seen, scale = self.photo.shared(view)
         points = torch.where(seen, scale.clamp_min(1) ** -2, 0.0)
         return points.sum() / torch.isfinite(view.depth).sum().clamp_min(1)
 

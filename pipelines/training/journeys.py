@@ -74,7 +74,7 @@ class Journey:
 
     def copied(self, view: View) -> Tensor:
         """(H, W) bool, what of the view last looked at comes out of the memory, and not anew from the photo."""
-        return view.known & ~(self.new & self.photo.enlarged(view)[1])
+        return view.known & ~(self.new & self.photo.shared(view)[1])
 
 
 def drawn_before(view: View, copied: Tensor, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor]:
