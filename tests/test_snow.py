@@ -98,6 +98,23 @@ def test_snow_moves_with_the_clip_between_looks():
     assert snow.detector.asked == 2  # type: ignore[attr-defined]
 
 
+def test_snow_on_dark_ground_flickers_less_than_the_cameras_noise_would_have_it():
+    torch.manual_seed(0)
+    frames, labels = 0.2 + 0.05 * torch.randn(8, 3, *SIZE), torch.full(SIZE, GRASS)
+    still = torch.zeros(2, *SIZE), torch.ones(SIZE, dtype=torch.bool)
+
+    def flicker(motion) -> float:
+        snow, shown = told(torch.ones(SIZE)), []
+        for k, frame in enumerate(frames):
+            snow.follow(frame, labels, motion if k else None)
+            shown.append(snow.lay(frame, labels, 1.0)[0])
+        return float(torch.stack(shown).diff(dim=0)[3:].abs().mean())
+
+    hidden = still[0], ~still[1]
+    assert flicker(still) < 0.6 * flicker(None)
+    assert flicker(hidden) == pytest.approx(flicker(None), rel=0.1)  # where nothing was seen before, nothing is kept
+
+
 def test_the_same_frames_give_the_same_snow():
     torch.manual_seed(0)
     detector = Detector(DetectorConfig(("snow",), 48, (8, 8))).eval()

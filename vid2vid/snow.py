@@ -26,18 +26,19 @@ NEVER = class_ids(("sky", "water", "road", "marking", "person", "bicycle"))  # a
 HARDLY, DOUBTED = class_ids(("building", "pole", "sign")), 0.6  # walls look like ground; only roofs are sure enough
 LAWN = class_ids(("grass", "field"))  # here it lies whatever the detector thinks
 RIM = 1
-EDGE, CONTRAST = 3, 1e-3  # pixels by which the edge of snow may be off, and squared contrast of an edge
+EDGE, CONTRAST = 6, 1e-3  # pixels by which the edge of snow may be off, and squared contrast of an edge
 BARE, WHITE = 0.3, 1.0  # shares of snow below which there is none, and from which nothing else is seen
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 # Linear luminance of snow = BRIGHTNESS * (mean of the frame)^FOLLOWS, as it was found in rendered winters: a camera
 # shows snow brighter in a bright frame, but by less. By day it is lit by the sky, too.
-BRIGHTNESS, FOLLOWS = 1.15, 0.37
+BRIGHTNESS, FOLLOWS = 1.0, 0.37
 TINT = (0.97, 1.0, 1.06)
-RELIEF = 0.55  # power of the ground's own light and shadow that shows in the snow on it
+RELIEF = 0.7  # power of the ground's own light and shadow that shows in the snow on it
 RELIEF_SIZE = 0.04  # of the height, over which the ground is usually as bright
 DARKEST, BRIGHTEST = 0.2, 2.5  # parts of that
-OPEN = 0.5  # share of snow that a place has more of which is twice as bright as those around
+OPEN = 0.3  # share of snow that a place has more of which is twice as bright as those around
+STEADY = 0.5  # of the snow's relief is that of the frame before: the camera's noise is strong on what is dark but white now
 
 
 class Snow:
@@ -51,6 +52,8 @@ class Snow:
         """Forget everything: a shot begins."""
         self.age = 0
         self.cover: Tensor | None = None  # (1, h, w) share of snow
+        self.laid: Tensor | None = None  # (2, H, W) share and relief of snow in the frame before
+        self.motion: tuple[Tensor, Tensor] | None = None
 
     def follow(self, frame: Tensor, labels: Tensor, motion: tuple[Tensor, Tensor] | None) -> None:
         """Take in the next frame.
@@ -63,6 +66,7 @@ class Snow:
         """
         if motion is None:
             self.start()
+        self.motion = motion
         carried = None
         if self.cover is not None and motion is not None:
             self.cover, carried, _ = carried_along(self.cover, *motion)
@@ -92,12 +96,21 @@ class Snow:
         relief = ((luminance + 0.02) / (usual + 0.02)).clamp(DARKEST, BRIGHTEST)
         # Where it does not lie everywhere, what is open to the sky is bright, and takes the snow first.
         share = share + OPEN * (relief - 1).clamp(-1, 1) * 4 * share * (1 - share)
+        share, relief = self._steadied(torch.cat([share, relief**RELIEF], dim=1)[0])
         bare = BARE + (1 - amount) * (1 - BARE)
         share = ((share - bare) / (WHITE - BARE)).clamp(0, 1)
-        there = F.interpolate(share, size=labels.shape[-2:], mode="area")[0, 0] > 0.5
+        there = F.interpolate(share[None, None], size=labels.shape[-2:], mode="area")[0, 0] > 0.5
         level = BRIGHTNESS * float(luminance.mean()) ** FOLLOWS
-        white = linear_rgb_to_rgb((level * relief**RELIEF * frame.new_tensor(TINT)[:, None, None]).clamp(0, 1))
-        return torch.lerp(frame, white[0], share[0]), torch.where(there, SNOW, labels)
+        white = linear_rgb_to_rgb((level * relief * frame.new_tensor(TINT)[:, None, None]).clamp(0, 1))
+        return torch.lerp(frame, white, share), torch.where(there, SNOW, labels)
+
+    def _steadied(self, laid: Tensor) -> Tensor:
+        """Share and relief (2, H, W) of this frame, with those of the frame before in them."""
+        if self.laid is not None and self.motion is not None:
+            before, seen, _ = carried_along(self.laid, *self.motion)
+            laid = torch.lerp(laid, before, STEADY * seen)
+        self.laid = laid
+        return laid
 
 
 def cover(frame: Tensor, shares: Tensor, labels: Tensor) -> Tensor:
