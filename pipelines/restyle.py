@@ -22,7 +22,7 @@ from pipelines.cli import parse
 from pipelines.errors import InputError
 from pipelines.looks import FULL, HOURS, Look, Span, Strength, clock, looks, parse_season, parse_strength, parse_time
 from pipelines.media.clip_sink import open_clip_sink
-from pipelines.media.clips import Clip, open_clip
+from pipelines.media.clips import Clip, ahead, open_clip
 from pipelines.media.images import read_image
 from pipelines.media.label_video import LabelSource, open_labels
 from pipelines.models import load_lights, load_restyler, load_segmenter, load_snow, usable_device
@@ -88,8 +88,7 @@ def main(argv: Sequence[str]) -> None:
     options = parse(RestyleOptions, argv, prog="viewsynth restyle", description=EXAMPLES)
     began = time.monotonic()
     check_wishes(options)
-    # One core is left to those who read and write frames: they would hold up every operation that takes all cores.
-    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
+    leave_a_core()
     clip = open_clip(options.clip, options.fps)
     if clip.timing.varies:
         print(f"{clip.path}: the frame rate varies; in an MP4 every frame keeps its time")
@@ -181,13 +180,18 @@ class RestylePipeline:
             Source(frame, self.labels(frame, look) if ids is None else ids, *look)
             for (frame, ids), look in zip(labelled, looks, strict=False)
         )
-        yield from restyle(self.restyler, sources, self.lights, self.snow, temporal=temporal)
+        yield from restyle(self.restyler, ahead(sources), self.lights, self.snow, temporal=temporal)
 
     def labels(self, frame: Tensor, look: Look) -> Tensor:
         """What a frame (3, H, W) shows, (h, w) at the segmenter's working size; nothing where nothing will change."""
         if look.strength == 0:
             return torch.full((1, 1), NO_LABEL)
         return self.segmenter.segment(reduced(frame[None].to(self.device), self.segmenter.config.side)[0])
+
+
+def leave_a_core() -> None:
+    """Keep one core for those who read, label and write frames: they would hold up what takes all cores."""
+    torch.set_num_threads(min(torch.get_num_threads(), max(1, (os.cpu_count() or 1) - 1)))
 
 
 def check_wishes(options: RestyleOptions) -> None:

@@ -215,12 +215,17 @@ def test_labels_of_ones_own_are_used(tmp_path, clip, weights, sources, capsys, m
 
 def test_a_stream_takes_frames_as_it_goes(weights):
     pipeline = RestylePipeline.from_pretrained(weights)
-    taken = itertools.count()
-    frames = (torch.rand(3, 40, 60) for _ in taken)
-    stream = pipeline.stream(frames, itertools.repeat(Look(pipeline.style(hour=23.0), 1.0)))
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(torch.rand(3, 40, 60))
+            yield taken[-1]
+
+    stream = pipeline.stream(endless(), itertools.repeat(Look(pipeline.style(hour=23.0), 1.0)))
     for k in range(4):
         assert next(stream).shape == (3, 40, 60)
-        assert next(taken) == k + 1 + k  # one for the stream, and one for each question
+        assert k + 1 <= len(taken) <= k + 2  # the next one may be under way
     stream.close()
     with pytest.raises(ValueError, match="shorter"):
         list(pipeline.stream([torch.rand(3, 40, 60)] * 2, itertools.repeat(Look(pipeline.style(1.0), 1.0)), []))

@@ -131,7 +131,7 @@ class Lights:
         if self.light is None or amount == 0:
             return rgb
         light = amount * (self.light[1:4] + window_light(self.light[0], self.numbers, awake))
-        glow = torch.stack([strength * spread(light, radius) for radius, strength in GLOWS]).sum(dim=0)
+        glow = glowing(light)
         rows, columns = within(glow.amax(dim=0) > FAINTEST, rgb.shape[-2:])
         if rows.start == rows.stop:
             return rgb
@@ -235,10 +235,11 @@ def numbered(window: Tensor, known: Tensor, generator: torch.Generator) -> Tenso
     return torch.where(found > 0, found, box_max(found[None, None], 1)[0, 0])
 
 
-def spread(light: Tensor, radius: int) -> Tensor:
-    """Light (3, h, w) blurred on a coarse grid, nearly by a Gaussian."""
+def glowing(light: Tensor) -> Tensor:
+    """Light (3, h, w) that spreads around where it is, by blurs that are nearly Gaussian, on a coarse grid."""
     coarse = F.avg_pool2d(light[None], GRAIN, ceil_mode=True, count_include_pad=False)
-    return box_mean(box_mean(coarse, radius), radius)[0]
+    spread = [strength * box_mean(box_mean(coarse, radius), radius) for radius, strength in GLOWS]
+    return torch.stack(spread).sum(dim=0)[0]
 
 
 def within(mask: Tensor, size: Sequence[int]) -> tuple[slice, slice]:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from render_refine.fill import box_mean
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator, pad_to_multiple
 from vid2vid.classes import CLASSES
@@ -155,7 +156,7 @@ class Restyler(Pretrained):
         unlabelled = maps[:, -1:]
         maps = unlabelled + labels.flatten(2).mT.float() @ (maps[:, :-1] - unlabelled)
         maps = maps.float().mT.unflatten(2, labels.shape[-2:])
-        return F.avg_pool2d(maps, 2 * SOFT + 1, stride=1, padding=SOFT, count_include_pad=False)
+        return box_mean(maps, SOFT)
 
     def moment_style(self, hour: Tensor, season: Tensor) -> Tensor:
         """Style codes (B, D) of moments: hours of the equinox in [0, 24) and seasons in [0, 4), (B,); nan keeps."""

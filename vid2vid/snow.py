@@ -30,15 +30,17 @@ EDGE, CONTRAST = 6, 1e-3  # pixels by which the edge of snow may be off, and squ
 BARE, WHITE = 0.3, 1.0  # shares of snow below which there is none, and from which nothing else is seen
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-# Linear luminance of snow = BRIGHTNESS * (mean of the frame)^FOLLOWS, as it was found in rendered winters: a camera
-# shows snow brighter in a bright frame, but by less. By day it is lit by the sky, too.
+# Linear luminance of snow = BRIGHTNESS * (mean of the frame)^FOLLOWS, by and large as in rendered winters (1.15 there, but
+# so bright it outshines the edges of a real wood): a camera shows snow brighter in a bright frame, but by less.
 BRIGHTNESS, FOLLOWS = 1.0, 0.37
 TINT = (0.97, 1.0, 1.06)
 RELIEF = 0.7  # power of the ground's own light and shadow that shows in the snow on it
 RELIEF_SIZE = 0.04  # of the height, over which the ground is usually as bright
 DARKEST, BRIGHTEST = 0.2, 2.5  # parts of that
 OPEN = 0.3  # share of snow that a place has more of which is twice as bright as those around
-STEADY = 0.5  # of the snow's relief is that of the frame before: the camera's noise is strong on what is dark but white now
+STEADY = (
+    0.5  # of share and relief is that of the frame before: on dark ground turned white the camera's noise is strong
+)
 
 
 class Snow:
