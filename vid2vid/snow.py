@@ -30,8 +30,8 @@ EDGE, CONTRAST = 6, 1e-3  # pixels by which the edge of snow may be off, and squ
 BARE, WHITE = 0.3, 1.0  # shares of snow below which there is none, and from which nothing else is seen
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
-# Linear luminance of snow = BRIGHTNESS * (mean of the frame)^FOLLOWS, by and large as in rendered winters (1.15 there, but
-# so bright it outshines the edges of a real wood): a camera shows snow brighter in a bright frame, but by less.
+# Linear luminance of snow = BRIGHTNESS * (mean of the frame)^FOLLOWS, about as in rendered winters (1.15 there, which
+# outshines the edges of a real wood): a camera shows snow brighter in a bright frame, but by less.
 BRIGHTNESS, FOLLOWS = 1.0, 0.37
 TINT = (0.97, 1.0, 1.06)
 RELIEF = 0.7  # power of the ground's own light and shadow that shows in the snow on it
