@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import nan
@@ -22,7 +22,7 @@ from pipelines.cli import parse
 from pipelines.errors import InputError
 from pipelines.looks import FULL, HOURS, Look, Span, Strength, clock, looks, parse_season, parse_strength, parse_time
 from pipelines.media.clip_sink import open_clip_sink
-from pipelines.media.clips import Clip, ahead, open_clip
+from pipelines.media.clips import Clip, open_clip
 from pipelines.media.images import read_image
 from pipelines.media.label_video import LabelSource, open_labels
 from pipelines.models import load_lights, load_restyler, load_segmenter, load_snow, usable_device
@@ -175,12 +175,16 @@ class RestylePipeline:
         Yields:
             (3, H, W) in [0, 1].
         """
+        sources = self.sources(frames, looks, labels)
+        yield from restyle(self.restyler, sources, self.lights, self.snow, temporal=temporal)
+
+    def sources(
+        self, frames: Iterable[Tensor], looks: Iterable[Look], labels: Iterable[Tensor] | None = None
+    ) -> Iterator[Source]:
+        """Frames with their labels and looks, as ``stream`` takes them."""
         labelled = ((frame, None) for frame in frames) if labels is None else zip(frames, labels, strict=True)
-        sources = (
-            Source(frame, self.labels(frame, look) if ids is None else ids, *look)
-            for (frame, ids), look in zip(labelled, looks, strict=False)
-        )
-        yield from restyle(self.restyler, ahead(sources), self.lights, self.snow, temporal=temporal)
+        for (frame, ids), look in zip(labelled, looks, strict=False):
+            yield Source(frame, self.labels(frame, look) if ids is None else ids, *look)
 
     def labels(self, frame: Tensor, look: Look) -> Tensor:
         """What a frame (3, H, W) shows, (h, w) at the segmenter's working size; nothing where nothing will change."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
 from fractions import Fraction
 
 import av
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import InputError
 from pipelines.media.clip_sink import open_clip_sink
-from pipelines.media.clips import Timing, ahead, is_even, open_clip
+from pipelines.media.clips import Timing, is_even, open_clip
 from pipelines.media.images import read_image
 from pipelines.media.video import read_rate
 
@@ -352,22 +351,3 @@ def test_even_times_are_exact(rate, frames, start):
     assert len(timing.ticks) == frames + 1 and timing.rate == rate
     assert {(b - a) * timing.tick for a, b in zip(timing.ticks, timing.ticks[1:], strict=False)} == {1 / rate}
     assert abs(timing.ticks[0] * timing.tick - start) <= Fraction(1, 20_000)
-
-
-def test_ahead_makes_one_item_in_another_thread_and_passes_errors_on():
-    made, threads = [], set()
-
-    def items():
-        for k in range(5):
-            threads.add(threading.get_ident())
-            made.append(k)
-            yield k
-        raise InputError("damaged")
-
-    stream = ahead(items())
-    for k in range(5):
-        assert next(stream) == k
-        assert len(made) <= k + 2  # memory does not grow with the length of a clip
-    with pytest.raises(InputError, match="damaged"):
-        next(stream)
-    assert threading.get_ident() not in threads and len(threads) == 1

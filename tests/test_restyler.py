@@ -173,7 +173,7 @@ def test_what_became_of_a_frame_moves_with_it(restyler):
     with torch.no_grad():
         z = restyler.moment_style(torch.tensor([20.0]), torch.tensor([0.0]))
         became = restyler(before, torch.zeros(1, len(CLASSES), 40, 48), None, z)
-    known = carried(now, before, became, flow, torch.ones(1, 1, 40, 48))
+    known = carried(became, flow, trust(now, before, flow, torch.ones(1, 1, 40, 48)))
     inner = (..., slice(0, 45))
     torch.testing.assert_close(known.maps[inner], became.maps[..., 2:47])
     assert known.validity[inner].min() > 0.99 and known.validity[..., -1].max() == 0

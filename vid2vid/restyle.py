@@ -1,8 +1,8 @@
-"""The same shot in another light, frame after frame: reduce, follow the motion, restyle, lift to the full size.
+"""The same shot in another light, frame after frame: look, follow the motion, restyle, lift to the full size.
 
-reduce   -> the frame at the network's working size
-follow   -> what the frame before became, moved along by the clip's own optical flow
+look     -> the frame at the network's working size, and its optical flow, while the last one is being restyled
 snow     -> it is laid on the frame
+follow   -> what the frame before became, moved along by that flow
 restyle  -> the network says how the colours change
 lift     -> the change is carried over to the full frame, whose detail survives
 stars    -> they come out, fixed to the sky
@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from render_refine.ahead import ahead
 from render_refine.precision import autocast
 from render_refine.warp import backward_warp
 from render_refine.working_size import reduced
@@ -80,27 +82,21 @@ def restyle(
     Yields:
         (3, H, W) sRGB in [0, 1] per frame, on the device of the style.
     """
-    last: tuple[Tensor, Restyled] | None = None
+    last: Restyled | None = None
     style: Tensor | None = None
     stars = Stars()
     lights = None if lights_detector is None else Lights(lights_detector)
     snow = None if snow_detector is None else Snow(snow_detector)
-    for source in sources:
-        if source.strength == 0:
-            last = None
+    for source, seen in ahead(looked_at(sources, restyler.config.side, temporal)):
+        if seen is None:
             yield source.rgb
             continue
-        device = source.style.device
-        full = source.rgb[None].to(device)
-        small = reduced(full, restyler.config.side)
-        ids = _at_size(source.labels, small.shape[-2:]).to(device)
-        known, motion = (None, None) if last is None or not temporal else follow(small, *last)
-        if known is not None and float(known.validity.mean()) < CUT:
-            known = motion = None
+        full, ids = seen.full, seen.ids
+        motion = None if seen.match is None else (seen.match.flow[0], seen.match.visible[0, 0])
         if motion is None:
             stars.start()
         elif source.stars > 0:
-            stars.follow(small[0], ids, *motion)
+            stars.follow(seen.small[0], ids, *motion)
         if lights is not None:
             if source.lights > 0:
                 lights.follow(full[0], ids, motion)
@@ -114,35 +110,87 @@ def restyle(
                 white = laid[None]
             else:
                 snow.start()
-        seen = small if white is full else reduced(white, restyler.config.side)
+        small = seen.small if white is full else reduced(white, restyler.config.side)
         labels = one_hot(named[None]).contiguous(memory_format=torch.channels_last)
-        with autocast(device):
+        known = None if last is None or seen.match is None else carried(last, seen.match.flow, seen.match.trust)
+        with autocast(full.device):
             if known is not None and style is not None and not torch.equal(source.style, style):
-                known = relit(seen, known, restyler(seen, labels, None, source.style))
-            restyled = restyler(seen, labels, known, source.style)
-        last, style = (small, restyled), source.style
-        lifted = lift(white, seen, restyled.rgb).clamp(0, 1)
+                known = relit(small, known, restyler(small, labels, None, source.style))
+            last, style = restyler(small, labels, known, source.style), source.style
+        lifted = lift(white, small, last.rgb).clamp(0, 1)
         shown = torch.lerp(full, lifted, source.strength)[0]
-        shown = stars.draw(shown, small[0], ids, source.stars * source.strength)
+        shown = stars.draw(shown, seen.small[0], ids, source.stars * source.strength)
         yield shown if lights is None else lights.draw(shown, full[0], source.awake, source.lights * source.strength)
 
 
-def follow(small: Tensor, before: Tensor, restyled: Restyled) -> tuple[Known, tuple[Tensor, Tensor]]:
-    """What the frame ``before`` became, as the pixels of the frame ``small`` (1, 3, h, w) see it; flow, visibility."""
-    flow, visible = optical_flow(small[0], before[0])
-    return carried(small, before, restyled, flow[None], visible[None, None]), (flow, visible)
+class Match(NamedTuple):
+    """Where the pixels of a frame were in the one before.
+
+    Attributes:
+        flow: (1, 2, h, w) pixels, from this frame to that one.
+        visible: (1, 1, h, w) bool, the point is seen there too; trust: the same in [0, 1], and by its colour.
+    """
+
+    flow: Tensor
+    visible: Tensor
+    trust: Tensor
 
 
-def carried(frame: Tensor, before: Tensor, restyled: Restyled, flow: Tensor, visible: Tensor) -> Known:
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a frame shows, before it is restyled.
+
+    Attributes:
+        full: (1, 3, H, W) the frame, small: (1, 3, h, w) at the working size.
+        ids: (h, w) of ``CLASSES``.
+        match: to the frame before; None where a shot begins.
+    """
+
+    full: Tensor
+    small: Tensor
+    ids: Tensor
+    match: Match | None
+
+
+@torch.no_grad()
+def looked_at(sources: Iterable[Source], side: int, temporal: bool = True) -> Iterator[tuple[Source, Seen | None]]:
+    """All that can be known of frames without restyling them, so that it is found out while the last one is restyled.
+
+    Args:
+        sources: as in ``restyle``; side: of the working size.
+        temporal: False calls every frame the beginning of a shot.
+
+    Yields:
+        source, and what it shows, or None where nothing is asked for.
+    """
+    last: Tensor | None = None
+    for source in sources:
+        if source.strength == 0:
+            last = None
+            yield source, None
+            continue
+        full = source.rgb[None].to(source.style.device)
+        small = reduced(full, side)
+        ids = _at_size(source.labels, small.shape[-2:]).to(full.device)
+        match = None
+        if last is not None and temporal:
+            flow, visible = (x[None] for x in optical_flow(small[0], last[0]))
+            match = Match(flow, visible[None], trust(small, last, flow, visible[None]))
+            if float(match.trust.mean()) < CUT:
+                match = None
+        last = small
+        yield source, Seen(full, small, ids, match)
+
+
+def carried(restyled: Restyled, flow: Tensor, validity: Tensor) -> Known:
     """A restyled frame moved along known motion.
 
     Args:
-        frame, before: (B, 3, h, w) this frame and the one before; restyled: what that one became.
-        flow: (B, 2, h, w) pixels from this frame to that one; visible: (B, 1, h, w), the point is seen there too.
+        restyled: what the frame before became.
+        flow: (B, 2, h, w) pixels from this frame to that one; validity: (B, 1, h, w) in [0, 1].
     """
-    both = torch.cat([restyled.rgb, restyled.maps], dim=1)
-    moved, _ = backward_warp(both, flow)
-    return Known(moved[:, :3], moved[:, 3:], trust(frame, before, flow, visible))
+    moved, _ = backward_warp(torch.cat([restyled.rgb, restyled.maps], dim=1), flow)
+    return Known(moved[:, :3], moved[:, 3:], validity)
 
 
 def relit(frame: Tensor, known: Known, anew: Restyled) -> Known:

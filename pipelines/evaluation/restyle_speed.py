@@ -18,13 +18,12 @@ from pipelines.media.video import open_sink, read_video_frames
 from pipelines.restyle import RestylePipeline
 from vid2vid.lights import Lights
 from vid2vid.local_colour import lift
-from vid2vid.restyle import follow
+from vid2vid.restyle import looked_at
 from vid2vid.restyler import Restyler
 from vid2vid.snow import Snow
 
 FILM = 48  # frames
 PARTS: dict[str, Callable[..., Any]] = {
-    "optical flow": follow,
     "network": Restyler.forward,
     "lift to full size": lift,
     "find snow": Snow.follow,
@@ -41,8 +40,8 @@ def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], look: Look) -> di
         frames: (3, H, W) each, even sides, played again and again.
 
     Returns:
-        frames, height, width; frames per second from video to video, with decoder, segmenter and encoder
-        beside the work as in ``viewsynth restyle``; ms per frame, by part; peak MiB, of the process while it worked.
+        frames, height, width; frames per second from video to video, with looking and encoding beside
+        the work as in ``viewsynth restyle``; ms per frame, by part; peak MiB, of the process while it worked.
     """
     height, width = frames[0].shape[-2:]
     shown = []
@@ -63,9 +62,9 @@ def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], look: Look) -> di
                 shown.append(to_pixels(frame))
         seconds, peak = time.perf_counter() - began, resident("VmHWM")
         began = time.perf_counter()
-        for frame in read_video_frames(source):
-            pipeline.labels(frame, look)
-        reader = time.perf_counter() - began
+        for _ in looked_at(pipeline.sources(read_video_frames(source), repeat(look)), pipeline.restyler.config.side):
+            pass
+        looking = time.perf_counter() - began
         encoder = encode(Path(folder) / "encoder.mp4", shown)
         cost = {name: 1000 * spent / FILM for name, spent in profile(stream, PARTS).items()}
     return {
@@ -74,7 +73,7 @@ def speed(pipeline: RestylePipeline, frames: Sequence[Tensor], look: Look) -> di
         "width": width,
         "frames per second": FILM / seconds,
         "ms per frame": cost
-        | {"decoder and segmenter (their own thread)": 1000 * reader / FILM}
+        | {"decoder, segmenter, optical flow (their own thread)": 1000 * looking / FILM}
         | {"encoder (its own thread)": 1000 * encoder / FILM, "from video to video": 1000 * seconds / FILM},
         "peak MiB": peak,
     }

@@ -11,12 +11,10 @@ whether the file is cut short, before any work is done.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeVar
 
 import av
 from torch import Tensor
@@ -25,8 +23,8 @@ from pipelines.errors import InputError
 from pipelines.media.images import read_image
 from pipelines.media.sequences import NUMBER, sequence_files
 from pipelines.media.video import decoded_frames, frame_to_tensor, open_video, read_video_frames
+from render_refine.ahead import ahead
 
-Item = TypeVar("Item")
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 PICTURE_FPS = Fraction(24)  # of pictures, which do not say
 FINEST_TICK = 10_000  # per second, at least, for the times of evenly spaced frames
@@ -127,16 +125,6 @@ class Clip:
             yield frame
         if count != self.frames:
             raise InputError(f"{self.path}: the video is damaged: {count} of {self.frames} frames can be decoded")
-
-
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Pass items on; a thread makes the next one meanwhile. Decoding leaves Python's lock."""
-    iterator = iter(items)
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(next, iterator, None)
-        while (item := waiting.result()) is not None:
-            waiting = thread.submit(next, iterator, None)
-            yield item
 
 
 def open_clip(path: Path | str, fps: Fraction | None = None) -> Clip:

@@ -21,6 +21,7 @@ from render_refine.losses import feature_matching, hinge_d, hinge_g, laplacian_l
 from render_refine.spectral import fuse_spectral_norm
 from vid2vid.classes import CLASSES, NO_LABEL
 from vid2vid.generator import one_hot
+from vid2vid.optical_flow import trust
 from vid2vid.restyle import carried
 from vid2vid.restyler import FACTS, Known, Restyled, Restyler, RestylerConfig, moment_facts
 
@@ -162,7 +163,8 @@ class RestyleRecipe:
     def known(self, batch: Example, first: Restyled, generator: torch.Generator) -> Known:
         """The first frame as the second sees it, with holes of any size; nothing flows back into it."""
         before = Restyled(first.rgb.detach(), first.maps.detach(), first.drawn.detach())
-        known = carried(batch.source[:, 1], batch.source[:, 0], before, batch.flow, batch.visible)
+        trusted = trust(batch.source[:, 1], batch.source[:, 0], batch.flow, batch.visible)
+        known = carried(before, batch.flow, trusted)
         cells = torch.rand(len(batch.source), 1, 5, 8, generator=generator)
         share = torch.rand(len(batch.source), 1, 1, 1, generator=generator)
         kept = torch.nn.functional.interpolate((cells < 1.2 * share).float(), size=batch.visible.shape[-2:])

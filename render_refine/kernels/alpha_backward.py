@@ -33,7 +33,7 @@ from render_refine.kernels.alpha_tile import (
     gather,
     share_out,
 )
-from render_refine.kernels.compiled import claim, compiled, inner
+from render_refine.kernels.compiled import compiled, finish, inner
 from render_refine.kernels.lanes import (
     WIDTH,
     add_totals,
@@ -51,12 +51,12 @@ from render_refine.kernels.lanes import (
     transpose,
     where,
 )
-from render_refine.kernels.tiles import POINT, place_of, tile_of_group
+from render_refine.kernels.tiles import POINT, claim_apart, place_of
 
 
 @compiled
 def backward(
-    counter, points, start, entries, numbers, size, source, images, results, group, apart,
+    counter, points, start, entries, numbers, size, source, images, results, apart,
     places, rows, shades, boxes, filled, members, taken, weights, planes, marks, many, along, by_shades,
 ):  # fmt: skip
     grad_uv, grad_z, grad_features = results
@@ -64,7 +64,7 @@ def backward(
     batch = len(points[1]) // max(count, 1)
     padded = (len(planes) - SHADES) // WIDTH
     table, by_table = (shades, by_shades) if len(shades) else (points[2], grad_features)
-    tile = tile_of_group(claim(counter), batch, height, width, group, apart)
+    tile = claim_apart(counter, batch, height, width, apart)
     while tile >= 0:
         begin, end = start[tile], start[tile + 1]
         image, top, left = place_of(tile, height, width)
@@ -96,7 +96,8 @@ def backward(
             if len(shades):
                 for channel in range(channels):
                     grad_features[channels * p + channel] += by_shades[padded * n + channel]
-        tile = tile_of_group(claim(counter), batch, height, width, group, apart)
+        finish(counter)
+        tile = claim_apart(counter, batch, height, width, apart)
 
 
 @inner

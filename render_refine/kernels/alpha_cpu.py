@@ -19,7 +19,7 @@ from render_refine.kernels.alpha_forward import forward
 from render_refine.kernels.alpha_tile import BLOCKS, FEW, SHADES, SIDE, formula
 from render_refine.kernels.compiled import share
 from render_refine.kernels.lanes import WIDTH
-from render_refine.kernels.tiles import flat, memory, share_in_groups, sorting_room, tile_lists
+from render_refine.kernels.tiles import flat, memory, sorting_room, tile_lists, tiles_apart
 
 
 def alpha_splat(
@@ -93,9 +93,9 @@ class _AlphaSplat(torch.autograd.Function):
             many = np.zeros(0 if channels <= FEW else len(ours[-2]) - SHADES, numbers.dtype)
             return *ours, many, np.empty(4 * len(ours[1]), numbers.dtype), np.empty_like(ours[2])
 
-        share_in_groups(
-            backward, room, radius, flat(uv, z, features), start, entries, numbers, size, memory(grad_out),
-            (*flat(*rest), kept, last), flat(*gradients),
+        share(
+            backward, room, flat(uv, z, features), start, entries, numbers, size, memory(grad_out),
+            (*flat(*rest), kept, last), flat(*gradients), tiles_apart(radius),
         )  # fmt: skip
         return *gradients, None, None, None, None, None, None
 

@@ -20,6 +20,8 @@ import torch
 from numba.core import types
 from numba.extending import intrinsic
 
+FINISHED = 8  # where pieces that are done are counted: not in the cache line of those that were begun
+
 
 def compiled(function: Callable, **options: Any) -> Callable:
     """Decorator: a kernel, compiled on first use; kept on disk where a folder for that can be written.
@@ -59,6 +61,32 @@ def claim(typing, counter):
     return types.int64(counter), generate
 
 
+@instruction
+def finish(typing, counter):
+    """Say that a claimed piece is done, and all that was written for it: ``counter[FINISHED]++``."""
+
+    def generate(context, builder, sig, args):
+        place = _finished(context, builder, sig, args)
+        return builder.atomic_rmw("add", place, context.get_constant(types.int64, 1), "release")
+
+    return types.int64(counter), generate
+
+
+@instruction
+def finished(typing, counter):
+    """How many pieces are done; what was written for them can be read."""
+
+    def generate(context, builder, sig, args):
+        return builder.load_atomic(_finished(context, builder, sig, args), "acquire", 8)
+
+    return types.int64(counter), generate
+
+
+def _finished(context, builder, sig, args):
+    pointer = context.make_array(sig.args[0])(context, builder, args[0]).data
+    return builder.gep(pointer, [context.get_constant(types.intp, FINISHED)])
+
+
 @functools.lru_cache(maxsize=2)
 def _pool(workers: int, process: int) -> ThreadPoolExecutor:
     """Threads of this process (a fork inherits the object, but not its threads)."""
@@ -71,7 +99,7 @@ def share(kernel: Callable, room: Callable[[], tuple], *arguments: Any) -> None:
     ``room`` creates the arrays that a thread works in.
     """
     helpers = torch.get_num_threads() - 1
-    counter = np.zeros(1, np.int64)
+    counter = np.zeros(FINISHED + 1, np.int64)
 
     def work() -> None:
         kernel(counter, *arguments, *room())

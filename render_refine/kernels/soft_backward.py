@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from render_refine.kernels.compiled import claim, compiled, inner
+from render_refine.kernels.compiled import compiled, finish, inner
 from render_refine.kernels.lanes import WIDTH, add_totals, fma, load, store
 from render_refine.kernels.soft_tile import LINE, fall_off, gather
-from render_refine.kernels.tiles import COLUMNS, POINT, ROWS, place_of, tile_of_group
+from render_refine.kernels.tiles import COLUMNS, POINT, ROWS, claim_apart, place_of
 
 
 @compiled
 def backward(
-    counter, points, start, entries, softness, size, source, images, results, group, apart,
+    counter, points, start, entries, softness, size, source, images, results, apart,
     places, cells, shares, falloffs, depths, nearest, sums, row, planes,
 ):  # fmt: skip
     count, height, width, _, channels = size
     batch = len(points[1]) // max(count, 1)
     length = len(row) // 3
     log_front = depths[0]
-    tile = tile_of_group(claim(counter), batch, height, width, group, apart)
+    tile = claim_apart(counter, batch, height, width, apart)
     while tile >= 0:
         begin, end = start[tile], start[tile + 1]
         image, top, left = place_of(tile, height, width)
@@ -36,7 +36,8 @@ def backward(
         for n in range(end - begin):
             p = np.intp(entries[begin + n] & POINT)
             _pull(n, p, channels, points[2], places, cells, shares, falloffs, softness[0], sums, row, length, results)
-        tile = tile_of_group(claim(counter), batch, height, width, group, apart)
+        finish(counter)
+        tile = claim_apart(counter, batch, height, width, apart)
 
 
 @inner

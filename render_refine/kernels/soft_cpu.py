@@ -19,7 +19,7 @@ from render_refine.kernels.lanes import WIDTH
 from render_refine.kernels.soft_backward import backward
 from render_refine.kernels.soft_forward import forward
 from render_refine.kernels.soft_tile import room
-from render_refine.kernels.tiles import flat, memory, share_in_groups, tile_lists
+from render_refine.kernels.tiles import flat, memory, tile_lists, tiles_apart
 
 REACH = 1.0  # pixels: how far a point spreads
 
@@ -75,8 +75,8 @@ class _SoftSplat(torch.autograd.Function):
             grad_out = z.new_zeros(()).expand(len(z), *size[1:3], size[-1])
         grad_depth = z.new_empty(0) if grad_depth is None else F.pad(grad_depth, (0, size[3] - size[2])).contiguous()
         gradients = tuple(torch.zeros_like(t) for t in (uv, z, features, weights))
-        share_in_groups(
-            backward, lambda: room(start, numbers.dtype, size[-1]), REACH, flat(uv, z, features, weights), start,
-            entries, numbers, size, memory(grad_out), flat(grad_depth, *images), flat(*gradients),
+        share(
+            backward, lambda: room(start, numbers.dtype, size[-1]), flat(uv, z, features, weights), start, entries,
+            numbers, size, memory(grad_out), flat(grad_depth, *images), flat(*gradients), tiles_apart(REACH),
         )  # fmt: skip
         return *gradients[:3], gradients[3] if weights.numel() else None, None, None, None, None

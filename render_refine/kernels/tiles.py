@@ -11,14 +11,12 @@ point's number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from render_refine.kernels.compiled import claim, compiled, inner, share
+from render_refine.kernels.compiled import claim, compiled, finished, inner, share
 from render_refine.kernels.lanes import WIDTH, least, load, load_pairs, most, store, where, whole
 
 SHIFT = 5
@@ -38,29 +36,34 @@ def memory(tensor: Tensor) -> tuple[np.ndarray, tuple[int, ...]]:
     return tensor.detach().as_strided((extent,), (1,)).numpy(), tensor.stride()
 
 
-def share_in_groups(kernel: Callable, room: Callable[[], tuple], radius: float, *arguments: Any) -> None:
-    """Run a kernel that adds to its points' gradients: tiles that may share a point never at the same time.
-
-    So every gradient is summed in one order, whatever the number of threads. The kernel gets ``(group, apart)`` after
-    its arguments and finds its tiles by `tile_of_group`.
-    """
+def tiles_apart(radius: float) -> tuple[int, int]:
+    """How many rows and columns of tiles lie between tiles that cannot share a point."""
     reach = 2 * radius + 1
-    apart = math.ceil(reach / ROWS) + 1, math.ceil(reach / COLUMNS) + 1
-    for group in np.ndindex(*apart):
-        share(kernel, room, *arguments, group, apart)
+    return math.ceil(reach / ROWS) + 1, math.ceil(reach / COLUMNS) + 1
 
 
 @inner
-def tile_of_group(n, batch, height, width, group, apart):
-    """The n-th tile, through all images, in rows group[0], group[0] + apart[0], ... and such columns; -1: no more."""
+def claim_apart(counter, batch, height, width, apart):
+    """The next tile for a kernel that adds to its points' gradients, or -1; after each tile goes a `finish`.
+
+    Tiles come in groups that lie ``apart``, and a group waits for the one before, so that every gradient is summed in
+    one order, whatever the number of threads.
+    """
     down, across = -(-height // ROWS), -(-width // COLUMNS)
-    group_down = max(-(-(down - group[0]) // apart[0]), 0)
-    group_across = max(-(-(across - group[1]) // apart[1]), 0)
-    if n >= batch * group_down * group_across:
-        return -1
-    image, cell = n // (group_down * group_across), n % (group_down * group_across)
-    row, column = group[0] + cell // group_across * apart[0], group[1] + cell % group_across * apart[1]
-    return (image * down + row) * across + column
+    n, earlier = claim(counter), 0
+    for group in range(apart[0] * apart[1]):
+        top, left = group // apart[1], group % apart[1]
+        group_down, group_across = max(-(-(down - top) // apart[0]), 0), max(-(-(across - left) // apart[1]), 0)
+        size = batch * group_down * group_across
+        if n - earlier < size:
+            while finished(counter) < earlier:  # others are at work on them
+                pass
+            n -= earlier
+            image, cell = n // (group_down * group_across), n % (group_down * group_across)
+            row, column = top + cell // group_across * apart[0], left + cell % group_across * apart[1]
+            return (image * down + row) * across + column
+        earlier += size
+    return -1
 
 
 @inner
