@@ -10,7 +10,7 @@ Each job has a process of its own, in which its command runs again and again; th
 and kernels are found, is given apart. Where points are rendered, the command takes turns with itself on the renderer in
 plain torch. "frames per second" counts from the first frame on, encoding included; "copy ms" is a copy of the bytes
 of a frame. Last, one run under a profiler says where the time goes: what comes once for a photo per run, all else per
-frame; the rest holds the start and waiting for the threads that decode, match and encode.
+frame; the rest holds the start, decoding and waiting for the encoder.
 """
 
 from __future__ import annotations
@@ -46,12 +46,16 @@ from pipelines.training.clip_set import render_clip
 from pipelines.training.world_set import HELD_OUT_SEED
 from render_refine import kernels
 from render_refine.memory import WorldMemory
-from vid2vid.generator import FootageGenerator
-from vid2vid.motion import warp_previous
+from render_refine.warp import visible_motion
+from vid2vid.generator import FootageGenerator, one_hot
+from vid2vid.motion import MotionNetwork, warp_previous
 
 FPS = Fraction(24)
 STREET, DRIVEN = 4, 16  # number of the held-out street, and frames of the drive, which is played there and back
 FOOTAGE_PARTS: dict[str, Callable[..., Any]] = {
+    "labels to one-hot": one_hot,
+    "motion network": MotionNetwork.forward,
+    "exact motion": visible_motion,
     "warp": warp_previous,
     "memory, read": WorldMemory.look,
     "generator": FootageGenerator.forward,

@@ -179,7 +179,9 @@ def test_speed_names_every_part():
     pipeline, shots = small_pipeline(), shots_of(drive())
     found = speed(pipeline, lambda: shots, pipeline.style(seed=1), (HEIGHT, WIDTH), guided=True)
     assert found["frames"] == 4 and found["frames per second"] > 0
-    assert {"generator", "memory, read", "memory, write", "warp", "rest of the loop"} <= set(found["ms per frame"])
+    assert {"generator", "motion network", "memory, read", "memory, write", "warp", "rest of the loop"} <= set(
+        found["ms per frame"]
+    )
     assert all(cost > 0 for cost in found["ms per frame"].values())
     plain = speed(pipeline, lambda: shots, pipeline.style(seed=1), (HEIGHT, WIDTH), guided=False)
     assert not {"memory, read", "memory, write"} & set(plain["ms per frame"])

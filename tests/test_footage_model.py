@@ -11,7 +11,7 @@ from render_refine.spade import SpadeConfig, StyleConfig
 from vid2vid.classes import CLASSES
 from vid2vid.footage import Geometry, Shot, footage
 from vid2vid.generator import FootageGenerator, GeneratorConfig, Painted, one_hot
-from vid2vid.motion import Motion, MotionConfig, MotionNetwork, agreement, correlation, warp_previous
+from vid2vid.motion import Motion, MotionConfig, MotionNetwork, correlation, warp_previous
 
 SKY, ROAD, BUILDING, CAR = (CLASSES.index(name) for name in ("sky", "road", "building", "car"))
 
@@ -148,7 +148,7 @@ def test_a_pixel_whose_label_is_another_one_is_no_match():
     rgb = torch.rand(1, 3, 4, 8)
     flow = torch.zeros(1, 2, 4, 8)
     flow[:, 0] = 1.0  # each pixel was one to the right
-    warped = warp_previous(rgb, flow, 0.9 * agreement(now, before, flow))
+    warped = warp_previous(rgb, now, before, flow, torch.full((1, 1, 4, 8), 0.9))
     assert torch.allclose(warped[0, 3, :, :3], torch.tensor(0.9))
     assert (warped[0, 3, :, 3:7] == 0).all()  # a car was there
     assert (warped[0, 3, :, 7] == 0).all()  # outside

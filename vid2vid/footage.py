@@ -1,6 +1,5 @@
 """Labels to footage, frame after frame: warp what was painted, look at the world so far, paint, remember.
 
-    match   -> where this frame's pixels were in the last one, while that is still being painted
     warp    -> the last frame where this frame's pixels were
     render  -> the painted world seen by this frame's camera (the guidance image)
     paint   -> the generator, told labels, warped frame and guidance
@@ -17,14 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from render_refine.ahead import ahead
 from render_refine.camera import Camera
 from render_refine.memory import WorldMemory
 from render_refine.precision import autocast
 from render_refine.warp import visible_motion
 from vid2vid.classes import CLASSES, NO_LABEL, moves
 from vid2vid.generator import FootageGenerator, one_hot
-from vid2vid.motion import MotionNetwork, agreement, warp_previous
+from vid2vid.motion import MotionNetwork, warp_previous
 
 SAME_SURFACE = 0.05  # relative depth by which two views of one surface may differ
 SKY = CLASSES.index("sky")
@@ -80,63 +78,43 @@ def footage(
         one frame per shot.
     """
     memory = WorldMemory(z.device)
-    last: Tensor | None = None
-    for told in ahead(told_by(motion, shots, z.device, guided)):
-        known, warped, guidance = told.geometry, None, None
+    last: _Last | None = None
+    for shot in shots:
+        ids = shot.labels[None].to(z.device)
+        labels = one_hot(ids).contiguous(memory_format=torch.channels_last)
+        warped, guidance, flow = None, None, labels.new_zeros(1, 2, *labels.shape[-2:])
+        known = _trusted(shot, z.device) if guided else None
+        still = _still(shot).to(z.device)
         if last is not None:
-            warped = warp_previous(last, told.flow, told.trust)
+            flow, trust = _motion(motion, labels, last, known, still)
+            warped = warp_previous(last.rgb, ids, last.ids, flow, trust)
         if known is not None and len(memory):
-            guidance = _guidance(memory, known, told.still)
+            guidance = _guidance(memory, known, still)
             if warped is not None:
                 # The memory holds colours as they were painted; those of the last frame were resampled since.
                 warped[:, 3:] *= 1 - guidance[:, 3:]
         with autocast(z.device):
-            last = generator(told.labels, warped, guidance, z).rgb.float().clamp(0, 1)
+            rgb = generator(labels, warped, guidance, z).rgb.float().clamp(0, 1)
         if known is not None:
-            fresh = told.still if guidance is None else told.still & (guidance[0, 3] < 0.5)
-            memory.write(last[0], known.depth, known.camera, fresh)
-        yield Frame(last[0], None if guidance is None else guidance[0], told.flow[0])
+            fresh = still if guidance is None else still & (guidance[0, 3] < 0.5)
+            memory.write(rgb[0], known.depth, known.camera, fresh)
+        last = _Last(ids, labels, rgb, flow, known)
+        yield Frame(rgb[0], None if guidance is None else guidance[0], flow[0])
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
-    """What a shot says before it is painted, in batches of one.
-
-    Attributes:
-        ids, labels: as numbers (1, H, W), and one-hot.
-        still: (H, W) bool, see `_still`.
-        geometry: None when it is not known, or not to be used.
-        flow, trust: to the last shot, (1, 2, H, W) in pixels and (1, 1, H, W); zeros in the first.
-    """
+class _Last:
+    """The frame before, as the next one needs it: batches of one."""
 
     ids: Tensor
     labels: Tensor
-    still: Tensor
-    geometry: Geometry | None
+    rgb: Tensor
     flow: Tensor
-    trust: Tensor
-
-
-@torch.no_grad()
-def told_by(motion: MotionNetwork, shots: Iterable[Shot], device: torch.device, guided: bool) -> Iterator[Told]:
-    """All that can be known of shots without painting them, so that it is found out while the last one is painted."""
-    last: Told | None = None
-    for shot in shots:
-        ids = shot.labels[None].to(device)
-        labels = one_hot(ids).contiguous(memory_format=torch.channels_last)
-        known = _trusted(shot, device) if guided else None
-        still = _still(shot).to(device)
-        if last is None:
-            flow, trust = (labels.new_zeros(1, channels, *labels.shape[-2:]) for channels in (2, 1))
-        else:
-            flow, trust = _motion(motion, labels, last, known, still)
-            trust = trust * agreement(ids, last.ids, flow)
-        last = Told(ids, labels, still, known, flow, trust)
-        yield last
+    geometry: Geometry | None
 
 
 def _motion(
-    motion: MotionNetwork, labels: Tensor, last: Told, known: Geometry | None, still: Tensor
+    motion: MotionNetwork, labels: Tensor, last: _Last, known: Geometry | None, still: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Flow to the last frame (1, 2, H, W) and its trust (1, 1, H, W): exact where the geometry tells, or predicted."""
     exact = None

@@ -118,11 +118,15 @@ def correlation(a: Tensor, b: Tensor, reach: int) -> Tensor:
     return torch.cat(rows, dim=1).flatten(3)[..., :width]
 
 
-def warp_previous(rgb: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
+def warp_previous(rgb: Tensor, labels: Tensor, previous: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
     """The previous frame as this frame's pixels see it, with its validity.
+
+    Both label maps are known exactly, so a pixel whose label is another one there is no match, whatever the
+    network believes.
 
     Args:
         rgb: (B, 3, H, W) previous frame.
+        labels, previous: (B, H, W) ids of this frame and the one before, 255 for none.
         flow: (B, 2, H, W) in pixels to the previous frame.
         trust: (B, 1, H, W) in [0, 1].
 
@@ -131,18 +135,15 @@ def warp_previous(rgb: Tensor, flow: Tensor, trust: Tensor) -> Tensor:
     """
     # Bicubic, since what is handed from frame to frame is resampled again and again.
     colours, inside = backward_warp(rgb, flow, interpolation="bicubic")
-    return torch.cat([colours.clamp(0, 1), trust * inside], dim=1)
+    agreement = agreeing(labels, previous, flow)[:, None]
+    return torch.cat([colours.clamp(0, 1), trust * agreement * inside], dim=1)
 
 
-def agreement(labels: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
-    """How much of what is found at the end of the flow has the pixel's label: (B, 1, H, W) in [0, 1], bilinearly.
-
-    Both label maps are known exactly, so a pixel whose label is another one there is no match, whatever the
-    network believes.
+def agreeing(labels: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
+    """How much of what is found at the end of the flow has the pixel's label: (B, H, W) in [0, 1], bilinearly.
 
     Args:
-        labels, previous: (B, H, W) ids of this frame and the one before, 255 for none.
-        flow: (B, 2, H, W) in pixels to the previous frame.
+        as `warp_previous`.
     """
     height, width = labels.shape[-2:]
     rows = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
@@ -156,4 +157,4 @@ def agreement(labels: Tensor, previous: Tensor, flow: Tensor) -> Tensor:
             place = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
             same = known & (before.gather(1, place.flatten(1)).view_as(labels) == labels)
             total += by_row * by_column * same
-    return total[:, None]
+    return total

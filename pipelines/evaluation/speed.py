@@ -22,7 +22,9 @@ from pipelines.media.images import to_pixels
 from pipelines.media.video import Mp4Writer, open_sink
 from pipelines.progress import progress
 from render_refine.memory import WorldMemory
-from vid2vid.footage import Frame, Shot, told_by
+from render_refine.warp import visible_motion
+from vid2vid.footage import Frame, Shot
+from vid2vid.generator import one_hot
 from vid2vid.motion import warp_previous
 
 FPS = Fraction(24)
@@ -41,8 +43,8 @@ def speed(
         guided: with the memory, if the shots have geometry.
 
     Returns:
-        frames, height, width; frames per second, from labels to video, with matching and encoding beside the
-        painting as in ``viewsynth footage``; ms per frame, by part; peak MiB, of the process while it painted.
+        frames, height, width; frames per second, from labels to video, with the encoder beside the painting as in
+        ``viewsynth footage``; ms per frame, by part; peak MiB, of the process while it painted.
     """
 
     def stream() -> Iterator[Frame]:
@@ -59,13 +61,12 @@ def speed(
                 sink.write(frame.rgb)
                 pixels.append(to_pixels(frame.rgb))
         seconds, peak = time.perf_counter() - began, resident("VmHWM")
-        began = time.perf_counter()
-        for _ in told_by(pipeline.motion, shots(), pipeline.device, guided):
-            pass
-        matching = time.perf_counter() - began
         encoder = encode(Path(folder) / "encoder.mp4", pixels)
     count = len(pixels)
     parts: dict[str, Callable[..., Any]] = {
+        "labels to one-hot": one_hot,
+        "motion network": type(pipeline.motion).forward,
+        "exact motion": visible_motion,
         "warp": warp_previous,
         "memory, read": WorldMemory.look,
         "generator": type(pipeline.generator).forward,
@@ -78,7 +79,6 @@ def speed(
         "width": size[1],
         "frames per second": count / seconds,
         "ms per frame": cost
-        | {"labels and motion (their own thread)": 1000 * matching / count}
         | {"encoder (its own thread)": 1000 * encoder / count, "from labels to video": 1000 * seconds / count},
         "peak MiB": peak,
     }

@@ -25,7 +25,7 @@ from render_refine.spectral import fuse_spectral_norm
 from render_refine.warp import backward_warp
 from vid2vid.classes import CLASSES
 from vid2vid.generator import FootageGenerator, GeneratorConfig, Painted, one_hot
-from vid2vid.motion import MotionNetwork, agreement, warp_previous
+from vid2vid.motion import MotionNetwork, warp_previous
 
 # (from this part of the budget on, clips at once, frames of a clip)
 CURRICULUM = ((0.0, 4, 1), (0.55, 2, 4), (0.8, 2, 8), (0.95, 1, 16))
@@ -120,7 +120,7 @@ class FootageRecipe:
                 start = torch.zeros_like(true.flow).to(labels) if last_flow is None else last_flow
                 flow, logit = self.motion(labels, previous, start)
                 trust = torch.sigmoid(logit)
-        warped: Tensor | None = warp_previous(painted[-1], flow, trust * agreement(ids[0], ids[1], flow))
+        warped: Tensor | None = warp_previous(painted[-1], ids[0], ids[1], flow, trust)
         guidance = None
         if chance(generator, 0.5):
             # What the first frame of the clip painted stands for the memory, with holes of any size in it.
