@@ -44,6 +44,8 @@ class Case:
     batch: int = 1
 
 
+REST, AWAKE = 0.01, 0.02  # seconds without work, then of work before a call counts
+
 CASES = (
     Case("SynSin", 256, 256, 64, 4.0, 128),
     Case("RGB-D", 160, 256, 4, 1.5, 8),
@@ -87,16 +89,18 @@ def renderer(case: Case, plain: bool) -> Callable[..., splat.Splat]:
 
 
 def timed(work: Callable[[], object], device: str) -> float:
-    """Milliseconds of a call that follows another one, as in a loop: caches are warm, and no thread that another way
-    left behind still spins."""
-    time.sleep(0.01)
-    for _ in range(2):
+    """Milliseconds of a call in the middle of others, as in a loop: caches are warm, the processor has woken up, and no
+    thread that another way left behind still spins."""
+    time.sleep(REST)
+    began = time.perf_counter()
+    while True:
         start = time.perf_counter()
         work()
         if device != "cpu":
             torch.cuda.synchronize()
-        elapsed = time.perf_counter() - start
-    return 1e3 * elapsed
+        end = time.perf_counter()
+        if start - began > AWAKE:
+            return 1e3 * (end - start)
 
 
 def measure(case: Case, device: str, repeats: int) -> dict[str, dict[str, dict[str, float]]]:

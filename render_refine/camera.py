@@ -97,10 +97,15 @@ class Camera:
 
     def rays(self) -> Tensor:
         """(..., H, W, 3) ray of each pixel in world axes, scaled to depth 1: X = centre + z * ray."""
-        pixels = self.pixel_centres()
-        homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
-        world_from_pixel = self.world_from_cam[..., :3, :3] @ torch.linalg.inv(self.K)
-        return torch.einsum("...ij,hwj->...hwi", world_from_pixel, homogeneous)
+        return self.of_pixels(self.world_from_cam[..., :3, :3] @ torch.linalg.inv(self.K))
+
+    def of_pixels(self, matrix: Tensor) -> Tensor:
+        """(..., H, W, 3): ``matrix`` (..., 3, 3) times (u, v, 1) of every pixel centre."""
+        u = torch.arange(self.width, device=matrix.device, dtype=matrix.dtype)[:, None] + 0.5
+        v = torch.arange(self.height, device=matrix.device, dtype=matrix.dtype)[:, None] + 0.5
+        by_u, by_v, by_one = matrix[..., None, :, :].unbind(dim=-1)
+        # One sum for each pixel; the rest is per row and per column.
+        return (v * by_v + by_one)[..., :, None, :] + (u * by_u)[..., None, :, :]
 
     def unproject(self, depth: Tensor) -> Tensor:
         """World points (..., H, W, 3) of a depth map (..., H, W). Infinite depth gives non-finite points."""

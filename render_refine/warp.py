@@ -40,13 +40,14 @@ def sample(
     Returns:
         values (B, C, h, w), and valid (B, 1, h, w) bool: finite and within the outermost pixel centres.
     """
-    size = uv.new_tensor([image.shape[-1], image.shape[-2]])
-    finite = uv.isfinite().all(dim=-1, keepdim=True)
-    inside = ((uv >= 0.5 - ROUNDING) & (uv <= size - 0.5 + ROUNDING)).all(dim=-1, keepdim=True)
+    height, width = image.shape[-2:]
+    u, v = uv.unbind(dim=-1)
+    low, right, bottom = 0.5 - ROUNDING, width - 0.5 + ROUNDING, height - 0.5 + ROUNDING
+    inside = (u >= low) & (u <= right) & (v >= low) & (v <= bottom)  # and so finite
     dtype = torch.promote_types(image.dtype, torch.float32)
-    grid = torch.where(finite, uv, torch.full_like(uv, -NOWHERE)).to(dtype) * (2 / size.to(dtype)) - 1
+    grid = uv.nan_to_num(-NOWHERE, -NOWHERE, -NOWHERE).to(dtype) * (2 / uv.new_tensor([width, height]).to(dtype)) - 1
     values = F.grid_sample(image.to(dtype), grid, mode=interpolation, padding_mode=padding, align_corners=False)
-    return values.to(image.dtype), (finite & inside).permute(0, 3, 1, 2)
+    return values.to(image.dtype), inside[:, None]
 
 
 def backward_warp(
@@ -104,18 +105,16 @@ def flow_from_depth(depth: Tensor, camera_from: Camera, camera_to: Camera) -> Te
     """
     if depth.shape[-2:] != (camera_from.height, camera_from.width):
         raise ValueError(f"depth {tuple(depth.shape)} for a camera of {camera_from.height}x{camera_from.width}")
-    pixels = camera_from.pixel_centres()
-    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], dim=-1)
     relative = camera_to.cam_from_world @ camera_from.world_from_cam
     image_from_ray = camera_to.K @ relative[..., :3, :3] @ torch.linalg.inv(camera_from.K)
     shift = torch.einsum("...ij,...j->...i", camera_to.K, relative[..., :3, 3])[..., None, None, :]
     known = depth > 0
     disparity = 1 / torch.where(known, depth, torch.ones_like(depth))
-    projected = torch.einsum("...ij,hwj->...hwi", image_from_ray, homogeneous) + disparity[..., None] * shift
+    projected = camera_from.of_pixels(image_from_ray) + disparity[..., None] * shift
     w = projected[..., 2:]
     seen = (w > 1e-6) & known[..., None]
     uv = projected[..., :2] / torch.where(seen, w, torch.ones_like(w))
-    flow = torch.where(seen, uv - pixels, torch.full_like(uv, NOWHERE))
+    flow = torch.where(seen, uv - camera_from.pixel_centres(), torch.full_like(uv, NOWHERE))
     return flow.permute(0, 3, 1, 2)
 
 
@@ -173,10 +172,10 @@ def visible_motion(
     _, z = other_camera.project(points.reshape(-1, 3))
     expected = torch.where(sky, 0.0, 1 / z.reshape(depth.shape))
     # Sampled without interpolation: between two surfaces there is none.
-    uv = flow.permute(1, 2, 0) + camera.pixel_centres()
-    inside = ((uv > 0) & (uv < uv.new_tensor([other_camera.width, other_camera.height]))).all(dim=-1)
-    column = uv[..., 0].floor().long().clamp(0, other_camera.width - 1)
-    row = uv[..., 1].floor().long().clamp(0, other_camera.height - 1)
+    u, v = (flow.permute(1, 2, 0) + camera.pixel_centres()).unbind(dim=-1)
+    inside = (u > 0) & (u < other_camera.width) & (v > 0) & (v < other_camera.height)
+    column = u.floor().long().clamp(0, other_camera.width - 1)
+    row = v.floor().long().clamp(0, other_camera.height - 1)
     found = 1 / other_depth[row, column]
     same = (found - expected).abs() <= tolerance * expected
     return flow, inside & same

@@ -335,9 +335,7 @@ def test_the_command_measures_small_places_nights_and_clips(tmp_path, monkeypatc
         "drive_7fps",
         "road_1hz",
     }
-    assert {"network", "lift to full size", "lay snow", "rest of the loop"} <= set(
-        report["speed"]["ms per frame"]
-    )
+    assert {"network", "lift to full size", "lay snow", "rest of the loop"} <= set(report["speed"]["ms per frame"])
     assert report["frames changed at strength 0"] == 0 and report["long run"]["MiB more"] < 10
     assert all(target["met"] is not None for target in report["targets"])
     assert len(report["weights"]["restyle"]) == 64

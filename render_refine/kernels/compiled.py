@@ -93,12 +93,12 @@ def _pool(workers: int, process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="splat")
 
 
-def share(kernel: Callable, room: Callable[[], tuple], *arguments: Any) -> None:
-    """Run ``kernel(counter, *arguments, *room())`` on as many threads as torch uses.
+def share(kernel: Callable, room: Callable[[], tuple], *arguments: Any, threads: int | None = None) -> None:
+    """Run ``kernel(counter, *arguments, *room())`` on as many threads as torch uses, or on so many.
 
     ``room`` creates the arrays that a thread works in.
     """
-    helpers = torch.get_num_threads() - 1
+    helpers = (threads or torch.get_num_threads()) - 1
     counter = np.zeros(FINISHED + 1, np.int64)
 
     def work() -> None:

@@ -22,6 +22,7 @@ from render_refine.kernels.lanes import WIDTH, least, load, load_pairs, most, st
 SHIFT = 5
 ROWS = COLUMNS = 1 << SHIFT  # of a tile
 POINT = np.uint64(0xFFFFFFFF)  # the part of an entry that is the point's number
+SHARED = 100_000  # points from which several threads list them: to wake a thread takes as long as some ten thousand
 DIGIT = 10  # bits that are sorted at once, at most
 
 
@@ -91,19 +92,21 @@ def tile_lists(
     """
     batch, points = z.shape
     tiles = batch * math.ceil(height / ROWS) * math.ceil(width / COLUMNS)
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if batch * points >= SHARED else 1
     chunks = 1 if threads == 1 else 4 * threads
     dtype = uv.numpy().dtype
     view = np.array([radius, near, height, width], dtype)
     bits = z.detach().float().view(-1).numpy().view(np.uint32)
     spans = np.empty((2, batch * points + WIDTH), np.int32)
     counts = np.zeros((chunks, tiles), np.int64)
-    share(_count, lambda: (np.full(3 * WIDTH, np.nan, dtype),), *flat(uv, z), view, points, spans, counts)
+    share(
+        _count, lambda: (np.full(3 * WIDTH, np.nan, dtype),), *flat(uv, z), view, points, spans, counts, threads=threads
+    )
     ends = np.cumsum(counts.T).reshape(tiles, chunks).T
     start = np.zeros(tiles + 1, np.int64)
     start[1:] = ends[-1]
     entries = np.empty(int(start[-1]), np.uint64)
-    share(_place, tuple, bits, spans, view, points, np.ascontiguousarray(ends - counts), entries)
+    share(_place, tuple, bits, spans, view, points, np.ascontiguousarray(ends - counts), entries, threads=threads)
     return start, entries
 
 
