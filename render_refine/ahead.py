@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -19,8 +20,23 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
     networks says so itself.
     """
     iterator = iter(items)
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
+    everywhere = getattr(_thread, "everywhere", None) or torch.get_num_threads()
+    with ThreadPoolExecutor(1, initializer=_take_one_core, initargs=(everywhere,)) as thread:
         waiting = thread.submit(next, iterator, None)
         while (item := waiting.result()) is not None:
             waiting = thread.submit(next, iterator, None)
             yield item
+
+
+_thread = threading.local()
+
+
+def _take_one_core(everywhere: int) -> None:
+    """Let torch use one thread in this one, and as many as before in those that are still to begin."""
+    _thread.everywhere = everywhere
+    torch.get_num_threads()  # the first question would undo what comes next
+    torch.set_num_threads(1)
+    # Torch takes the last word of any thread for all that are still to begin: one that ends at once has it.
+    last = threading.Thread(target=torch.set_num_threads, args=(everywhere,))
+    last.start()
+    last.join()

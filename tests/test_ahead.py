@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 from pipelines.errors import InputError
 from render_refine.ahead import ahead
@@ -27,3 +29,20 @@ def test_ahead_makes_one_item_in_another_thread_and_passes_errors_on():
     with pytest.raises(InputError, match="damaged"):
         next(stream)
     assert threading.get_ident() not in threads and len(threads) == 1
+
+
+def test_work_ahead_takes_one_core_and_leaves_the_others_to_all_else():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+
+    def asked() -> int:
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(torch.get_num_threads).result()
+
+    try:
+        within = (torch.get_num_threads() for _ in range(3))
+        for found in ahead((torch.get_num_threads(), inner) for inner in ahead(within)):
+            assert found == (1, 1)
+            assert torch.get_num_threads() == 3 and asked() == 3  # here, and in threads that begin later
+    finally:
+        torch.set_num_threads(before)
