@@ -38,9 +38,7 @@ RELIEF = 0.7  # power of the ground's own light and shadow that shows in the sno
 RELIEF_SIZE = 0.04  # of the height, over which the ground is usually as bright
 DARKEST, BRIGHTEST = 0.2, 2.5  # parts of that
 OPEN = 0.3  # share of snow that a place has more of which is twice as bright as those around
-STEADY = (
-    0.5  # of share and relief is that of the frame before: on dark ground turned white the camera's noise is strong
-)
+STEADY = 0.5  # of both is that of the frame before: where dark ground turns white, the camera's noise is strong
 
 
 class Snow:
