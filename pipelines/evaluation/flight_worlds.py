@@ -17,7 +17,7 @@ from infinite_view.autopilot import SIGHT, Autopilot
 from infinite_view.flight import KEYFRAME_EVERY
 from infinite_view.scene import Scene
 from pipelines.evaluation.takes import levels
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.training.world_set import HELD_OUT_SEED
 from pipelines.worlds import World
 from render_refine.camera import Camera, rigid_inverse
@@ -75,26 +75,15 @@ def clear(world: World, cameras: list[Camera]) -> bool:
     return bool((above >= ROOM * above[0]).all())
 
 
-class TrueFlights:
+class TrueFlights(RenderedSet):
     """A folder of rendered flights."""
 
     def __init__(self, folder: Path, count: int, height: int, width: int) -> None:
-        self.folder, self.count = folder, count
+        super().__init__(folder, count, f"flights_{HELD_OUT_SEED}_{height}x{width}", "rendering flights", "world")
         self.height, self.width = height, width
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where item ``index`` is kept."""
-        return self.folder / f"flights_{HELD_OUT_SEED}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering flights", "world", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         item = render_flight(index, self.height, self.width)
         tensors = {
             "rgb": levels(item.rgb),
@@ -102,7 +91,7 @@ class TrueFlights:
             "K": item.cameras[0].K,
             "cam_from_world": torch.stack([camera.cam_from_world for camera in item.cameras]),
         }
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> TrueFlight:
         tensors = load_file(self.path(index))

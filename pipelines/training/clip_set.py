@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.training.clip_paths import STEP, landscape_path, street_path
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Street, World, flow_between
 from render_refine.camera import Camera
@@ -116,7 +116,7 @@ def render_clip(seed: int, index: int, frames: int, height: int, width: int) -> 
     )
 
 
-class ClipSet:
+class ClipSet(RenderedSet):
     """A folder of rendered clips."""
 
     def __init__(
@@ -129,24 +129,11 @@ class ClipSet:
         width: int = 256,
         seed: int = TRAINING_SEED,
     ) -> None:
-        self.folder = folder
-        self.count = count
+        super().__init__(folder, count, f"clip_{seed}_{frames}x{height}x{width}", "rendering clips", "clip")
         self.frames, self.height, self.width, self.seed = frames, height, width, seed
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where clip ``index`` is kept."""
-        size = f"{self.frames}x{self.height}x{self.width}"
-        return self.folder / f"clip_{self.seed}_{size}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering clips", "clip", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         clip = render_clip(self.seed, index, self.frames, self.height, self.width)
         tensors = {
             "rgb": (clip.rgb * 255).round().to(torch.uint8),
@@ -158,7 +145,7 @@ class ClipSet:
         }
         if len(clip.motions) > 1:
             tensors["moving"] = clip.moving.to(torch.uint8 if len(clip.motions) <= 256 else torch.int16)
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> Clip:
         tensors = load_file(self.path(index))

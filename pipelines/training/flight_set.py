@@ -14,7 +14,7 @@ from torch import Tensor
 
 from infinite_view.flight import KEYFRAME_EVERY
 from pipelines.evaluation.flight_worlds import clear, way
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.worlds import World
 from render_refine.camera import Camera
 
@@ -38,26 +38,15 @@ class WorldFlight:
     depth: Tensor
 
 
-class FlightSet:
+class FlightSet(RenderedSet):
     """A folder of rendered flights."""
 
     def __init__(self, folder: Path, count: int, *, height: int = 160, width: int = 256) -> None:
-        self.folder, self.count = folder, count
+        super().__init__(folder, count, f"flight_{FLIGHT_SEED}_{height}x{width}", "rendering flights", "world")
         self.height, self.width = height, width
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where flight ``index`` is kept."""
-        return self.folder / f"flight_{FLIGHT_SEED}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering flights", "world", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         generator = torch.Generator().manual_seed(FLIGHT_SEED + index)
         world = World.random(generator)
         cameras: list[Camera] = []
@@ -71,7 +60,7 @@ class FlightSet:
             "K": cameras[0].K,
             "cam_from_world": torch.stack([camera.cam_from_world for camera in cameras]),
         }
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> WorldFlight:
         tensors = load_file(self.path(index))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipelines.training.clip_paths import STEP, landscape_path, street_path
 from pipelines.training.clip_set import visible_between
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Light, Street, World, flow_between
 from pipelines.worlds.sky import Sky
@@ -124,28 +124,17 @@ def _landscape(generator: torch.Generator, height: int, width: int) -> tuple[Rel
     return relight, landscape_path(world, generator, FRAMES, height, width)
 
 
-class LightSet:
+class LightSet(RenderedSet):
     """A folder of rendered items."""
 
     def __init__(
         self, folder: Path, count: int, *, height: int = 240, width: int = 384, seed: int = TRAINING_SEED
     ) -> None:
-        self.folder, self.count = folder, count
+        super().__init__(folder, count, f"lights_{seed}_{height}x{width}", "rendering lights", "place")
         self.height, self.width, self.seed = height, width, seed
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where item ``index`` is kept."""
-        return self.folder / f"lights_{self.seed}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering lights", "place", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         lights = render_lights(self.seed, index, self.height, self.width)
         tensors = {
             "rgb": (lights.rgb * 255).round().to(torch.uint8),
@@ -155,7 +144,7 @@ class LightSet:
             "flow": lights.flow.to(torch.float16),
             "visible": lights.visible,
         }
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> Lights:
         tensors = load_file(self.path(index))

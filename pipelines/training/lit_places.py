@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pipelines.media.images import read_image
 from pipelines.perception.segmentation import Segmenter
 from pipelines.training.detector import Place
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Street, World
 from pipelines.worlds.sky import Sky
@@ -84,35 +84,24 @@ def light_shares(street: Street, camera: Camera) -> Tensor:
     return F.avg_pool2d(torch.stack([by_kind[name].float() for name in KINDS])[None], 2)[0]
 
 
-class LitPlaces:
+class LitPlaces(RenderedSet):
     """A folder of rendered items."""
 
     def __init__(
         self, folder: Path, count: int, *, height: int = 320, width: int = 512, seed: int = TRAINING_SEED
     ) -> None:
-        self.folder, self.count = folder, count
+        super().__init__(folder, count, f"lit_{seed}_{height}x{width}", "rendering lit places", "place")
         self.height, self.width, self.seed = height, width, seed
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where item ``index`` is kept."""
-        return self.folder / f"lit_{self.seed}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering lit places", "place", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         place = render_place(self.seed, index, self.height, self.width)
         tensors = {
             "rgb": (place.rgb * 255).round().to(torch.uint8),
             "labels": place.labels.to(torch.uint8),
             "shares": (place.shares * 255).round().to(torch.uint8),
         }
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> Place:
         """Item ``index``."""

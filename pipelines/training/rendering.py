@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -20,6 +21,40 @@ def save_item(path: Path, tensors: Mapping[str, Tensor]) -> None:
     partial = path.with_suffix(".partial")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
     os.replace(partial, path)
+
+
+class RenderedSet(ABC):
+    """A folder of items that are rendered once.
+
+    Args:
+        folder: made when something is rendered.
+        count: how many items.
+        name: what their files' names begin with; it tells apart items that differ in anything but their number.
+        what, unit: for the progress line.
+    """
+
+    def __init__(self, folder: Path, count: int, name: str, what: str, unit: str) -> None:
+        self.folder, self.count = folder, count
+        self._name, self._what, self._unit = name, what, unit
+
+    def __len__(self) -> int:
+        return self.count
+
+    def path(self, index: int) -> Path:
+        """Where item ``index`` is kept."""
+        return self.folder / f"{self._name}_{index:06d}.safetensors"
+
+    def make(self, processes: int | None = None) -> None:
+        """Render what is missing, on all cores; each file appears whole or not at all."""
+        missing = [k for k in range(self.count) if not self.path(k).exists()]
+        render_all(self._make_one, missing, self.folder, self._what, self._unit, processes)
+
+    def _make_one(self, index: int) -> None:
+        save_item(self.path(index), self.render(index))
+
+    @abstractmethod
+    def render(self, index: int) -> Mapping[str, Tensor]:
+        """Item ``index`` as it is kept."""
 
 
 def render_all(

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.training.world_set import TRAINING_SEED
 from pipelines.worlds import Frame, Interior, Street, World
 from render_refine.camera import Camera, pose_from
@@ -103,28 +103,17 @@ def _nearby(first: Camera, near: Tensor, clear: Callable[[Tensor], bool], genera
     return first.at(pose_from(torch.zeros(3), yaw, pitch, roll) @ first.cam_from_world)
 
 
-class ViewSet:
+class ViewSet(RenderedSet):
     """A folder of rendered items."""
 
     def __init__(
         self, folder: Path, count: int, *, height: int = 160, width: int = 256, seed: int = TRAINING_SEED
     ) -> None:
-        self.folder, self.count = folder, count
+        super().__init__(folder, count, f"views_{seed}_{height}x{width}", "rendering views", "place")
         self.height, self.width, self.seed = height, width, seed
 
-    def __len__(self) -> int:
-        return self.count
-
-    def path(self, index: int) -> Path:
-        """Where item ``index`` is kept."""
-        return self.folder / f"views_{self.seed}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering views", "place", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         views = render_views(self.seed, index, self.height, self.width)
         tensors = {
             "rgb": (views.rgb * 255).round().to(torch.uint8),
@@ -132,7 +121,7 @@ class ViewSet:
             "K": torch.stack([c.K for c in views.cameras]),
             "cam_from_world": torch.stack([c.cam_from_world for c in views.cameras]),
         }
-        save_item(self.path(index), tensors)
+        return tensors
 
     def __getitem__(self, index: int) -> Views:
         tensors = load_file(self.path(index))

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from infinite_view.virtual_views import random_away
-from pipelines.training.rendering import render_all, save_item
+from pipelines.training.rendering import RenderedSet
 from pipelines.worlds import Frame, World
 from render_refine.camera import Camera
 
@@ -47,26 +47,17 @@ def render_pair(seed: int, index: int, height: int, width: int) -> Pair:
     return Pair(target, world.render(away))
 
 
-class WorldSet:
+class WorldSet(RenderedSet):
     """A folder of rendered pairs."""
 
     def __init__(
         self, folder: Path, count: int, *, height: int = 160, width: int = 256, seed: int = TRAINING_SEED
     ) -> None:
-        self.folder = folder
-        self.count = count
+        super().__init__(folder, count, f"{seed}_{height}x{width}", "rendering worlds", "pair")
         self.height, self.width, self.seed = height, width, seed
 
-    def path(self, index: int) -> Path:
-        """Where pair ``index`` is kept."""
-        return self.folder / f"{self.seed}_{self.height}x{self.width}_{index:06d}.safetensors"
-
-    def make(self, processes: int | None = None) -> None:
-        """Render what is missing, on all cores; each file appears whole or not at all."""
-        missing = [k for k in range(self.count) if not self.path(k).exists()]
-        render_all(self._make_one, missing, self.folder, "rendering worlds", "pair", processes)
-
-    def _make_one(self, index: int) -> None:
+    def render(self, index: int) -> dict[str, Tensor]:
+        """Item ``index`` as it is kept."""
         pair = render_pair(self.seed, index, self.height, self.width)
         tensors, cameras = {}, {}
         for name, frame in (("target", pair.target), ("source", pair.source)):
@@ -76,7 +67,7 @@ class WorldSet:
             cameras[f"{name}.K"] = frame.camera.K.tolist()
             cameras[f"{name}.cam_from_world"] = frame.camera.cam_from_world.tolist()
         exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in cameras.items()}
-        save_item(self.path(index), tensors | exact)
+        return tensors | exact
 
     def __getitem__(self, index: int) -> Pair:
         tensors = load_file(self.path(index))
