@@ -32,11 +32,14 @@ from render_refine.warp import sample, visible_motion
 
 KEYFRAME_EVERY = 8  # frames
 MAGNIFIED = 0.45  # points per pixel below which a surface is drawn again, finer
+ENOUGH = 0.02  # share of the picture that is so magnified, from which on it is drawn again
+WORTH = 0.75  # points per pixel of what goes along then: what is drawn at once looks like one piece
+BLOCKY = 0.15  # points per pixel below which a pixel is drawn again alone
+PLACE = 3  # radius in pixels over which points are counted
 GUARD = 16  # pixels around the picture that are drawn with it
 NEGLIGIBLE = 0.003  # share of the picture; smaller holes between keyframes take the first guess
-BLOCKY = 0.3  # the same for a pixel alone
-PLACE = 3  # radius in pixels of what is drawn again at once
 BLOCKS = 0.45  # pixels of blur that take away the blocks of magnified points
+FADED = 1.0  # the same for detail that was made up
 KEPT = 0.5  # of the detail that was made up for a surface, when it is drawn again
 MADE_UP = 1.05  # of the detail that new ground lacks beside the photo, once nothing is left of that
 LEFT = 0.3  # points per pixel that are left of the photo, from which downwards detail is made up
@@ -109,7 +112,7 @@ class Painter:
             return view
         new = needed(view)
         # Detail that was made up stays, but fades, as finer detail comes.
-        detail = KEPT * (new & view.known) * blurred(view.rgb - view.plain, BLOCKS)
+        detail = KEPT * (new & view.known) * blurred(view.rgb - view.plain, FADED)
         guess = to_draw_upon(view, new, source or self.photo)
         for _ in range(ATTEMPTS):
             # The noise depends on the seed and on how much was drawn before, never on global state.
@@ -144,10 +147,13 @@ class Painter:
 
 def needed(view: View) -> Tensor:
     """(H, W) bool: what of a view is to be drawn, holes and surfaces that are seen from nearer than they were made."""
-    # Points lie unevenly, so they are counted over a neighbourhood: places are drawn, not pixels here and there.
+    # Points lie unevenly, so they are counted over a neighbourhood.
     known = view.known[None, None].to(view.density.dtype)
-    density = box_mean(known * view.density, PLACE) / box_mean(known, PLACE).clamp_min(1e-6)
-    return ~view.known | (density[0, 0] < MAGNIFIED) | (view.density < BLOCKY)
+    density = (box_mean(known * view.density, PLACE) / box_mean(known, PLACE).clamp_min(1e-6))[0, 0]
+    # Everything that is worth it is drawn at once: detail that was drawn bit by bit is noise. And no seam shows, since
+    # what is hardly magnified hardly changes.
+    due = (view.known & (density < MAGNIFIED)).float().mean() > ENOUGH
+    return ~view.known | (due & (density < WORTH)) | (view.density < BLOCKY)
 
 
 def to_draw_upon(view: View, new: Tensor, photo: Photo) -> View:

@@ -3,8 +3,9 @@
 A network that never saw the place draws it softer than a photo would, and each keyframe is drawn beside the one before:
 in the long run all is soft. So the fine bands of what is new are held at the strength that they have in the photo on
 surfaces of the same colours: each patch of new ground finds patches of the photo that look like it but for detail, and
-takes from one of them as much as it lacks (Freeman, Jones & Pasztor 2002, "Example-based super-resolution"). What is
-drawn with detail of its own stays as it is.
+takes from one of them as much as it lacks (Freeman, Jones & Pasztor 2002, "Example-based super-resolution"). Patches
+side by side take theirs side by side where they can (Ashikhmin 2001, "Synthesizing natural textures"): otherwise the
+sum of patches that know nothing of each other would be noise. What is drawn with detail of its own stays as it is.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ CELL, CELLS = 4, 4  # pixels of a cell and cells of a patch, to a side; patches 
 PATCH, STEP = CELL * CELLS, CELL * CELLS // 2
 FAR_ROW = 0.15  # difference of colour that weighs as much as one in slope of 1: what is lower is seen more steeply
 ALIKE = 6  # patches of the photo of which one is drawn by lot, so that detail does not repeat itself
-MOST = 2048  # patches of a photo
+MOST = 2048  # patches of a photo that are compared with each patch
+COHERENT = 2.0  # times the squared difference of keys that a patch beside its neighbour's may have, and a little:
+TOLERANCE = 1e-3
 NEARBY = 8  # radius in pixels within which strengths are compared
-PULL = 3.0  # times the photo's energy of detail
+LEVEL = (0.65, 1.0)  # times the energy of the photo's bands, finest first, at which a picture is held
+PULL = 4.0  # times that of the alike, at most, and its inverse at least, to make up for the rest of the picture
 STRONGEST = 2.0  # times the photo's detail
 
 
@@ -41,11 +45,12 @@ class PhotoTexture:
 
     def __init__(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         soft, bands = split(rgb)
-        keys = _keys(soft, torch.isinf(depth), camera, CELL)
-        detail = F.unfold(bands.flatten(0, 1)[None], PATCH, stride=CELL)[0].T
-        some = torch.linspace(0, len(keys) - 1, min(len(keys), MOST), device=rgb.device).round().long()
-        self.keys, self.detail = keys[some], detail[some]
-        self.strength = bands.square().mean()
+        self.keys = _keys(soft, torch.isinf(depth), camera, CELL)
+        self.rows, self.columns = ((side - PATCH) // CELL + 1 for side in depth.shape)
+        self.detail = F.unfold(bands.flatten(0, 1)[None], PATCH, stride=CELL)[0].T
+        some = torch.linspace(0, len(self.keys) - 1, min(len(self.keys), MOST), device=rgb.device)
+        self.compared = some.round().long()
+        self.strength = bands.square().mean(dim=(1, 2, 3)) * bands.new_tensor(LEVEL)
 
     def detailed(self, view: View, new: Tensor, generator: torch.Generator) -> Tensor:
         """The picture (3, H, W) of a complete view, with as much detail as it lacks where it is ``new``, (H, W) bool.
@@ -60,12 +65,17 @@ class PhotoTexture:
         padded = F.pad(torch.cat([soft, view.sky[None].to(soft.dtype)])[None], pad, mode="replicate")[0]
         keys = _keys(padded[:3], padded[3] > 0.5, view.camera.crop(-STEP, -STEP, *grid), STEP)
         wanted = F.max_pool2d(F.pad(new[None].to(soft.dtype), pad), PATCH, stride=STEP).flatten() > 0
-        found = torch.cdist(keys[wanted], self.keys).topk(min(ALIKE, len(self.keys)), largest=False).indices
+        distance = torch.cdist(keys[wanted], self.keys[self.compared])
+        found = distance.topk(min(ALIKE, len(self.compared)), largest=False).indices
         lots = torch.randint(found.shape[1], (len(found), 1), generator=generator).to(found.device)
+        sources = torch.full((len(keys),), -1, device=keys.device)
+        sources[wanted] = self.compared[found.gather(1, lots)[:, 0]]
+        rows = grid[0] // STEP - 1
+        sources = self._side_by_side(sources.unflatten(0, (rows, -1)), keys.unflatten(0, (rows, -1))).flatten()
         patches = keys.new_zeros(len(keys), self.detail.shape[1])
-        patches[wanted] = self.detail[found.gather(1, lots)[:, 0]]
-        # Patches that know nothing of each other keep their strength if the squares of their weights add up to one.
-        ramp = torch.sin(math.pi * (torch.arange(PATCH, device=keys.device) + 0.5) / PATCH)
+        patches[wanted] = self.detail[sources[wanted]]
+        # Weights of the patches over a pixel add up to one.
+        ramp = torch.sin(math.pi * (torch.arange(PATCH, device=keys.device) + 0.5) / PATCH).square()
         window = (ramp[:, None] * ramp).flatten()
 
         def put_together(pieces: Tensor) -> Tensor:
@@ -75,16 +85,33 @@ class PhotoTexture:
         patches = patches.unflatten(1, (len(bands) * 3, -1))
         drawn = put_together(patches * window).unflatten(0, bands.shape[:2])
         strength = patches.unflatten(1, bands.shape[:2]).square().mean(dim=(2, 3))
-        strength = put_together(strength[..., None] * window.square())
+        strength = put_together(strength[..., None] * window)
 
         mask = new.to(soft.dtype)
         around = box_mean(mask[None, None], NEARBY)[0].clamp_min(1e-6)
         have, got = (box_mean(mask * x.square().mean(dim=1)[None], NEARBY)[0] / around for x in (bands, drawn))
         # The whole picture is held near the photo: what is new makes up, in part, for what is left behind.
-        pull = (self.strength / bands.square().mean().clamp_min(1e-12)).clamp(1 / PULL, PULL)
-        want = pull * box_mean(mask * strength[None], NEARBY)[0] / around
+        pull = (self.strength / bands.square().mean(dim=(1, 2, 3)).clamp_min(1e-12)).square().clamp(1 / PULL, PULL)
+        want = pull[:, None, None] * box_mean(mask * strength[None], NEARBY)[0] / around
         gain = ((want - have).clamp_min(0) / got.clamp_min(1e-12)).sqrt().clamp_max(STRONGEST)
         return (view.rgb + mask * (gain[:, None] * drawn).sum(dim=0)).clamp(0, 1)
+
+    def _side_by_side(self, sources: Tensor, keys: Tensor) -> Tensor:
+        """Sources (h, w) of patches, -1 for none, of which each may have become the one beside its neighbour's.
+
+        From left to right and then downwards, if the key (h, w, D) of a patch fits that one nearly as well.
+        """
+        sources = sources.clone()
+        apart = STEP // CELL
+        for dim, step, size in ((1, apart, self.columns), (0, apart * self.columns, self.rows)):
+            for (before, own), key in zip(pairwise(sources.unbind(dim)), keys.unbind(dim)[1:], strict=True):
+                place = before % self.columns if dim else before // self.columns
+                possible = (before >= 0) & (own >= 0) & (place + apart < size)
+                offered = torch.where(possible, before + step, 0)
+                worse = (self.keys[offered] - key).square().sum(dim=-1)
+                limit = COHERENT * (self.keys[own.clamp_min(0)] - key).square().sum(dim=-1) + TOLERANCE
+                own.copy_(torch.where(possible & (worse < limit), offered, own))
+        return sources
 
 
 def blurred(rgb: Tensor, sigma: float) -> Tensor:

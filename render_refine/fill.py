@@ -9,6 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+REACH = 24  # pixels within which something behind is looked for
+SLOPE, EDGE = (
+    0.2,
+    0.7,
+)  # of a pixel's disparity that what is behind it lacks: up to so much, and from so much on, an edge
+IN_FRONT = 1e-4  # weight of what stands in front of an edge
+
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean of (B, C, H, W) over a square window, at the border over what lies inside; rows, then columns."""
@@ -78,20 +85,21 @@ def binned(x: Tensor) -> Tensor:
     return x[..., ::2] + x[..., 1::2]
 
 
-def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: float = 1e-5) -> Tensor:
+def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
     """Fill holes from their far side: what appears behind an edge belongs to the background.
 
-    Known pixels count the less, the nearer they are compared with what else borders the hole.
+    Known pixels in front of an edge of depth count next to nothing. Elsewhere, as at most borders of a picture, all
+    count alike.
 
     Args:
         values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
-        near_weight: of pixels at the local front, where those far behind it have 1. Where nothing is far behind, as at
-            most borders of a picture, they are all there is.
     """
-    near = box_max(torch.where(known, disparity, torch.zeros_like(disparity)), 8)
-    nearness = disparity / near.clamp_min(1e-8)
-    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + near_weight, torch.zeros_like(disparity))
-    return choose(known, values, pull_push(values, weight.clamp_max(1)))
+    depth = torch.where(known, 1 / disparity.clamp_min(1e-8), torch.zeros_like(disparity))
+    lacking = 1 - 1 / (box_max(depth, REACH) * disparity).clamp_min(1e-8)
+    # Ground that runs away from the camera is no edge.
+    front = ((lacking - SLOPE) / (EDGE - SLOPE)).clamp(0, 1)
+    weight = torch.where(known, 1 - (1 - IN_FRONT) * front, torch.zeros_like(disparity))
+    return choose(known, values, pull_push(values, weight))
 
 
 def choose(first: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -9,7 +9,15 @@ import torch
 
 from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import KEYFRAME_EVERY, Painter, Photo, flight, forgetful_flight, needed, to_draw_upon
+from infinite_view.flight import (
+    KEYFRAME_EVERY,
+    Painter,
+    Photo,
+    flight,
+    forgetful_flight,
+    needed,
+    to_draw_upon,
+)
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
 from infinite_view.scene import Scene
@@ -99,8 +107,16 @@ def test_places_are_drawn_again_and_not_pixels_here_and_there(scene):
     assert torch.equal(enough, ~known)
     assert drawn(torch.full_like(depth, 0.4)).all()
     block = torch.ones_like(depth)
-    block[30, 40] = 0.2
+    block[30, 40] = 0.1
     assert drawn(block).sum() == 26
+    # Once enough is magnified all goes along that is worth it.
+    place = torch.full_like(depth, 0.7)
+    place[:, 60:] = 0.9
+    place[20:26, 8:14] = 0.3
+    assert not drawn(place)[known].any()
+    place[16:30, 8:22] = 0.3
+    assert drawn(place)[:, :56].all()
+    assert not drawn(place)[:, 64:].any()
 
 
 def test_what_is_drawn_again_does_not_go_out_from_detail_that_was_made_up(scene, refiner):
@@ -108,7 +124,7 @@ def test_what_is_drawn_again_does_not_go_out_from_detail_that_was_made_up(scene,
     known = torch.ones_like(depth, dtype=torch.bool)
     known[:, :8] = False
     magnified_view = View(camera, rgb, depth, torch.full_like(depth, 0.3) * known, known, rgb)
-    made_up = 0.1 * torch.randn(rgb.shape, generator=torch.Generator().manual_seed(0))
+    made_up = blurred(0.3 * torch.randn(rgb.shape, generator=torch.Generator().manual_seed(0)), 1.0)
     without, with_detail = (
         Painter(refiner, rgb, depth, camera, 0).complete(replace(magnified_view, rgb=shown))
         for shown in (rgb, (rgb + made_up).clamp(0, 1))

@@ -77,6 +77,19 @@ def test_what_has_detail_of_its_own_stays_nearly_as_it_is(photo):
     assert energy(texture.detailed(rough, new, seeded()) - rough.rgb, slice(24, HEIGHT)) < 1e-9
 
 
+def test_patches_go_on_where_their_neighbours_end():
+    """Slanting stripes keep their phase from patch to patch."""
+    camera, depth = Camera.from_fov(HEIGHT, WIDTH, 1.0), torch.full((HEIGHT, WIDTH), 3.0)
+    slant = torch.arange(HEIGHT)[:, None] + torch.arange(WIDTH)
+    rgb = (0.5 + 0.2 * torch.sin(2 * math.pi * slant / 5)).expand(3, -1, -1)
+    new = torch.ones_like(depth, dtype=torch.bool)
+    view = view_of(torch.full_like(rgb, 0.5), depth, camera, ~new)
+    stripes = (PhotoTexture(rgb, depth, camera).detailed(view, new, seeded()) - 0.5)[0, 8:-8, 8:-8]
+    apart = 10  # two periods of the stripes, and more than the step from patch to patch
+    alike = (stripes[:, apart:] * stripes[:, :-apart]).mean() / stripes.square().mean()
+    assert alike > 0.6  # 0.1 with patches that know nothing of each other
+
+
 def test_detail_depends_on_the_lot_alone(photo):
     rgb, depth, camera = photo
     new = torch.ones_like(depth, dtype=torch.bool)
