@@ -46,8 +46,9 @@ class PhotoTexture:
     def __init__(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         soft, bands = split(rgb)
         self.keys = _keys(soft, torch.isinf(depth), camera, CELL)
-        self.rows, self.columns = ((side - PATCH) // CELL + 1 for side in depth.shape)
-        self.detail = F.unfold(bands.flatten(0, 1)[None], PATCH, stride=CELL)[0].T
+        # (6, rows, columns, PATCH, PATCH), a view of the bands.
+        self.detail = bands.flatten(0, 1).unfold(1, PATCH, CELL).unfold(2, PATCH, CELL)
+        self.rows, self.columns = self.detail.shape[1:3]
         some = torch.linspace(0, len(self.keys) - 1, min(len(self.keys), MOST), device=rgb.device)
         self.compared = some.round().long()
         self.strength = bands.square().mean(dim=(1, 2, 3)) * bands.new_tensor(LEVEL)
@@ -72,8 +73,9 @@ class PhotoTexture:
         sources[wanted] = self.compared[found.gather(1, lots)[:, 0]]
         rows = grid[0] // STEP - 1
         sources = self._side_by_side(sources.unflatten(0, (rows, -1)), keys.unflatten(0, (rows, -1))).flatten()
-        patches = keys.new_zeros(len(keys), self.detail.shape[1])
-        patches[wanted] = self.detail[sources[wanted]]
+        taken = self.detail[:, sources[wanted] // self.columns, sources[wanted] % self.columns]
+        patches = keys.new_zeros(len(keys), taken[:, 0].numel())
+        patches[wanted] = taken.transpose(0, 1).flatten(1)
         # Weights of the patches over a pixel add up to one.
         ramp = torch.sin(math.pi * (torch.arange(PATCH, device=keys.device) + 0.5) / PATCH).square()
         window = (ramp[:, None] * ramp).flatten()
