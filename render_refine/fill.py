@@ -85,8 +85,8 @@ def binned(x: Tensor) -> Tensor:
     return x[..., ::2] + x[..., 1::2]
 
 
-def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
-    """Fill holes from their far side: what appears behind an edge belongs to the background.
+def fill_behind(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
+    """Fill holes from around them, but not from what stands before an edge: behind it lies the background.
 
     Known pixels in front of an edge of depth count next to nothing. Elsewhere, as at most borders of a picture, all
     count alike.
@@ -100,6 +100,20 @@ def fill_far(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
     front = ((lacking - SLOPE) / (EDGE - SLOPE)).clamp(0, 1)
     weight = torch.where(known, 1 - (1 - IN_FRONT) * front, torch.zeros_like(disparity))
     return choose(known, values, pull_push(values, weight))
+
+
+def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: float) -> Tensor:
+    """Fill holes from their far side, the more so, the farther: where a sky is no more than a far surface.
+
+    Args:
+        values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
+        near_weight: of pixels at the local front, where those far behind it have 1. Where nothing is far behind, as at
+            most borders of a picture, they are all there is.
+    """
+    near = box_max(torch.where(known, disparity, torch.zeros_like(disparity)), 8)
+    nearness = disparity / near.clamp_min(1e-8)
+    weight = torch.where(known, (1 - nearness).clamp(0, 1) ** 2 + near_weight, torch.zeros_like(disparity))
+    return choose(known, values, pull_push(values, weight.clamp_max(1)))
 
 
 def choose(first: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from render_refine.camera import Camera
 from render_refine.chunks import ChunkedCloud
-from render_refine.fill import box_max, choose, close_cracks, closing, fill_far, pull_push
+from render_refine.fill import box_max, choose, close_cracks, closing, fill_behind, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
@@ -144,8 +144,8 @@ class WorldMemory:
         disparity, sky = 1 / view.depth[None, None], view.sky
         shown = torch.cat([view.rgb, view.plain][: self.layers])
         colours, known = shown[None], view.known[None, None]
-        in_sky = fill_far(sky[None, None].to(colours.dtype), disparity, known)[0, 0] > 0.5
-        ground = fill_far(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
+        in_sky = fill_behind(sky[None, None].to(colours.dtype), disparity, known)[0, 0] > 0.5
+        ground = fill_behind(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
         guess = ground[:-1]
         if (in_sky & ~view.known).any():
             guess = choose(in_sky, _fill_sky(shown, view.known & sky), guess)

@@ -30,6 +30,7 @@ COLOUR_CHANNELS = 6  # first guess (rgb), hole, density, disparity
 TRUST_BIAS = 2.0  # a network that has learnt nothing believes what it is shown
 HOLE_BLUR = 6  # radius in pixels of the box that smooths what is drawn into holes
 COVERED = 0.05  # points per pixel from which a pixel counts as covered
+NEAR_WEIGHT = 0.05  # of the front in what fills holes: most of them lie beyond the photo's border, not behind things
 FARTHEST = 1000.0  # depth of the sky: beyond it nothing has parallax
 
 
@@ -166,7 +167,7 @@ class ViewSynthesizer(Pretrained):
             depth = torch.where(sharp.coverage > COVERED, sharp.depth, torch.inf)
             rgb, depth, density = close_cracks(sharp.features, depth, sharp.coverage.clamp_max(1))
             visible = torch.isfinite(depth)[:, None]
-            guess = fill_far(rgb, 1 / depth[:, None], visible)
+            guess = fill_far(rgb, 1 / depth[:, None], visible, NEAR_WEIGHT)
             parallax = ((camera.centre - cloud.centre).norm(dim=-1) * camera.focal)[..., None, None, None]
         return Rendering(discs.features, discs.coverage[:, None], guess, depth, density[:, None], parallax)
 

@@ -1,12 +1,13 @@
 """Points, hole filling and the world memory."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from render_refine.camera import Camera, pose_from
-from render_refine.fill import box_max, box_mean, close_cracks, fill_far, pull_push
+from render_refine.fill import box_max, box_mean, close_cracks, fill_behind, fill_far, pull_push
 from render_refine.memory import WorldMemory, without_specks
 from render_refine.points import PointCloud, lift, lift_sky
 
@@ -74,7 +75,8 @@ def test_pull_push_continues_a_constant():
     )
 
 
-def test_holes_are_filled_from_their_far_side():
+@pytest.mark.parametrize("fill", [fill_behind, partial(fill_far, near_weight=1e-5)])
+def test_holes_are_filled_from_their_far_side(fill):
     """Left a near red wall, right a far blue one, a hole between: the hole belongs to the blue wall."""
     values = torch.zeros(1, 2, 8, 30)
     values[:, 0, :, :12], values[:, 1, :, 18:] = 1, 1
@@ -82,9 +84,20 @@ def test_holes_are_filled_from_their_far_side():
     disparity[..., :12], disparity[..., 18:] = 1.0, 0.1
     known = torch.ones(1, 1, 8, 30, dtype=torch.bool)
     known[..., 12:18] = False
-    filled = fill_far(values, disparity, known)
+    filled = fill(values, disparity, known)
     assert filled[0, 1, :, 12:18].min() > 0.9
     torch.testing.assert_close(filled[:, :, :, :12], values[:, :, :, :12])
+
+
+def test_what_runs_away_from_the_camera_is_no_edge():
+    """Beside a hole at the picture's border lies ground, whose near end counts as much as its far one."""
+    down = torch.arange(40.0)[:, None].expand(40, 60)
+    values, disparity = down[None, None], (1 + down / 160)[None, None]
+    known = torch.ones(1, 1, 40, 60, dtype=torch.bool)
+    known[:, :, 32:] = False
+    filled = fill_behind(values, disparity, known)
+    torch.testing.assert_close(filled[:, :, 32:], pull_push(values, known.float())[:, :, 32:])
+    assert torch.equal(filled[:, :, :32], values[:, :, :32])
 
 
 def test_cracks_close_only_in_thin_surfaces():
