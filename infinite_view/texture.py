@@ -74,7 +74,7 @@ class PhotoTexture:
         rows = grid[0] // STEP - 1
         sources = self._side_by_side(sources.unflatten(0, (rows, -1)), keys.unflatten(0, (rows, -1))).flatten()
         taken = self.detail[:, sources[wanted] // self.columns, sources[wanted] % self.columns]
-        patches = keys.new_zeros(len(keys), taken[:, 0].numel())
+        patches = keys.new_zeros(len(keys), self.detail[:, 0, 0].numel())
         patches[wanted] = taken.transpose(0, 1).flatten(1)
         # Weights of the patches over a pixel add up to one.
         ramp = torch.sin(math.pi * (torch.arange(PATCH, device=keys.device) + 0.5) / PATCH).square()

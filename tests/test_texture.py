@@ -77,6 +77,13 @@ def test_what_has_detail_of_its_own_stays_nearly_as_it_is(photo):
     assert energy(texture.detailed(rough, new, seeded()) - rough.rgb, slice(24, HEIGHT)) < 1e-9
 
 
+def test_nothing_new_takes_nothing(photo):
+    rgb, depth, camera = photo
+    nothing = torch.zeros_like(depth, dtype=torch.bool)
+    view = view_of(blurred(rgb, 2.5), depth, camera, ~nothing)
+    assert torch.equal(PhotoTexture(rgb, depth, camera).detailed(view, nothing, seeded()), view.rgb)
+
+
 def test_patches_go_on_where_their_neighbours_end():
     """Slanting stripes keep their phase from patch to patch."""
     camera, depth = Camera.from_fov(HEIGHT, WIDTH, 1.0), torch.full((HEIGHT, WIDTH), 3.0)
