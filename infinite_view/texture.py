@@ -28,8 +28,8 @@ PATCH, STEP = CELL * CELLS, CELL * CELLS // 2
 FAR_ROW = 0.15  # difference of colour that weighs as much as one in slope of 1: what is lower is seen more steeply
 ALIKE = 6  # patches of the photo of which one is drawn by lot, so that detail does not repeat itself
 MOST = 2048  # patches of a photo that are compared with each patch
-COHERENT = 2.0  # times the squared difference of keys that a patch beside its neighbour's may have, and a little:
-TOLERANCE = 1e-3
+# A patch goes on beside its neighbour's if its squared difference of keys is at most so many times its own, and a bit.
+COHERENT, TOLERANCE = 2.0, 1e-3
 NEARBY = 8  # radius in pixels within which strengths are compared
 LEVEL = (0.65, 1.0)  # times the energy of the photo's bands, finest first, at which a picture is held
 PULL = 4.0  # times that of the alike, at most, and its inverse at least, to make up for the rest of the picture

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 REACH = 24  # pixels within which something behind is looked for
-SLOPE, EDGE = (
-    0.2,
-    0.7,
-)  # of a pixel's disparity that what is behind it lacks: up to so much, and from so much on, an edge
+# Of a pixel's disparity that what is behind it lacks: up to SLOPE there is no edge, from EDGE on there is one.
+SLOPE, EDGE = 0.2, 0.7
 IN_FRONT = 1e-4  # weight of what stands in front of an edge
 
 
