@@ -9,15 +9,7 @@ import torch
 
 from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import (
-    KEYFRAME_EVERY,
-    Painter,
-    Photo,
-    flight,
-    forgetful_flight,
-    needed,
-    to_draw_upon,
-)
+from infinite_view.flight import KEYFRAME_EVERY, Painter, Photo, flight, forgetful_flight, needed, to_draw_upon
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
 from infinite_view.scene import Scene
