@@ -22,6 +22,9 @@ NOWHERE = 1e6
 # float32 rounding on an image of some thousand pixels.
 ROUNDING = 1e-2
 
+# How far (of its depth) a surface may lie from where it was thought to be, and how near a ray must come to it.
+RELIEF, MET = 0.1, 1e-3
+
 Padding = Literal["border", "zeros"]
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -179,6 +182,47 @@ def visible_motion(
     found = 1 / other_depth[row, column]
     same = (found - expected).abs() <= tolerance * expected
     return flow, inside & same
+
+
+def depth_met(
+    depth: Tensor, camera: Camera, other_depth: Tensor, other_camera: Camera, steps: int = 3
+) -> tuple[Tensor, Tensor]:
+    """Depth of a view where its rays meet the surface that another view saw, pixels being joined by planes.
+
+    What a splat knows of depth is right to a pixel; this is right to where lines between the pixels' disparities run
+    (relief mapping, Policarpo, Oliveira & Comba 2005, with the secant method, which is exact on planes after one step).
+
+    Args:
+        depth, other_depth: (H, W) z of the two views in scene units; inf is sky.
+        camera, other_camera: of size H x W.
+
+    Returns:
+        depth (H, W), as it was where the rays meet nothing within `RELIEF` of it, and (H, W) bool, where they do.
+    """
+    relative = other_camera.cam_from_world @ camera.world_from_cam
+    at_infinity = camera.of_pixels(other_camera.K @ relative[:3, :3] @ torch.linalg.inv(camera.K))
+    shift = other_camera.K @ relative[:3, 3]
+    surface = (1 / other_depth)[None, None]
+
+    def gap(disparity: Tensor) -> Tensor:
+        # In homogeneous pixels a ray is a line, and a plane's disparity is linear.
+        u, v, w = (at_infinity + disparity[..., None] * shift).unbind(dim=-1)
+        w = w.clamp_min(1e-6)
+        return sample(surface, torch.stack([u / w, v / w], dim=-1)[None])[0][0, 0] * w - disparity
+
+    start = 1 / depth
+    before, found = start, 1.01 * start
+    off_before, off = gap(before), gap(found)
+    for _ in range(steps):
+        slope = (off - off_before) / (found - before)
+        next_one = found - off / slope
+        next_one = torch.where(torch.isfinite(next_one), next_one, found).clamp(
+            (1 - RELIEF) * start, (1 + RELIEF) * start
+        )
+        before, off_before, found = found, off, next_one
+        off = gap(found)
+    met = (off.abs() <= MET * found) & (found > 0)
+    return torch.where(met, 1 / found, depth), met
 
 
 def motion_boundary(flow: Tensor) -> Tensor:

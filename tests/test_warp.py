@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -9,7 +10,15 @@ import torch
 from torch import Tensor
 
 from render_refine.camera import Camera, pose_from
-from render_refine.warp import backward_warp, flow_from_depth, motion_boundary, occluded, sample, warp_by_depth
+from render_refine.warp import (
+    backward_warp,
+    depth_met,
+    flow_from_depth,
+    motion_boundary,
+    occluded,
+    sample,
+    warp_by_depth,
+)
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -194,3 +203,60 @@ def test_bicubic_keeps_more_detail_than_bilinear():
     assert there["bicubic"] < 0.8 * there["bilinear"]
     still, _ = backward_warp(image, 0 * half, interpolation="bicubic")
     assert torch.allclose(still, image, atol=1e-12)
+
+
+def ground_seen_by(camera: Camera) -> torch.Tensor:
+    """Depth of a plane one unit below the origin, inf above the horizon."""
+    down = camera.rays()[..., 1]
+    return torch.where(down > 1e-3, (1 - camera.centre[1]) / down, torch.inf)
+
+
+def test_rays_meet_a_plane_where_it_is() -> None:
+    camera = Camera.from_fov(48, 64, 1.0)
+    nearer = camera.at(pose_from(torch.tensor([0.1, 0.2, 0.8]), yaw=0.1))
+    photo, true = ground_seen_by(camera), ground_seen_by(nearer)
+    seen = torch.isfinite(true)
+    flow = flow_from_depth(true[None], nearer, camera)[0].permute(1, 2, 0) + nearer.pixel_centres()
+    # Clear of the border and of the horizon, where a pixel has no neighbours to be joined to.
+    u, v = flow.unbind(dim=-1)
+    seen &= (u > 1) & (u < 63) & (v > 30) & (v < 47)
+    assert seen.sum() > 300
+    generator = torch.Generator().manual_seed(0)
+    off = true * (1 + 0.06 * (torch.rand(48, 64, generator=generator) - 0.5))
+    depth, met = depth_met(off, nearer, photo, camera)
+    assert met[seen].all()
+    assert (depth / true - 1)[seen].abs().max() < 2e-3
+    assert (off / true - 1)[seen].abs().mean() > 0.01
+
+
+def test_rays_meet_a_wavy_surface_where_a_fine_search_finds_it() -> None:
+    camera = Camera.from_fov(32, 40, 1.0)
+    v, u = torch.meshgrid(torch.arange(32.0), torch.arange(40.0), indexing="ij")
+    photo = (2 + 0.2 * torch.sin(u / 6) + 0.15 * torch.cos(v / 5)).double()
+    camera = camera.to(torch.float64)
+    other = camera.at(pose_from(torch.tensor([0.15, -0.1, 0.4], dtype=torch.float64)))
+    depth, met = depth_met(torch.full_like(photo, 1.6), other, photo, camera, steps=6)
+
+    tries = torch.linspace(1.6 * 0.9, 1.6 * 1.1, 4001, dtype=torch.float64)
+    rays, centre = other.rays(), other.centre
+    checked = 0
+    for row, column in itertools.product(range(4, 28, 3), range(4, 36, 3)):
+        uv, z = camera.project(centre + tries[:, None] * rays[row, column])
+        found, inside = sample((1 / photo)[None, None], uv[None, None])
+        off = found[0, 0, 0] * z - 1
+        crossings = (off[1:].sign() != off[:-1].sign()).nonzero()[:, 0]
+        if len(crossings) == 1 and inside.all() and 1.46 < tries[crossings[0]] < 1.74:
+            checked += 1
+            assert met[row, column]
+            assert abs(float(depth[row, column] - tries[crossings[0]])) < 2e-3
+    assert checked > 30
+
+
+def test_what_no_ray_meets_stays_where_it_was() -> None:
+    camera = Camera.from_fov(16, 20, 1.0)
+    photo = torch.full((16, 20), 3.0)
+    thought = torch.full((16, 20), 2.0)
+    thought[:4] = math.inf
+    depth, met = depth_met(thought, camera, photo, camera)
+    assert not met.any()
+    assert torch.equal(depth, thought)
