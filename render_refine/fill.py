@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-REACH = 24  # pixels within which something behind is looked for
+REACH = 24  # pixels about a hole within which what stands before its far side counts next to nothing
+WIDE = 3  # levels of a pyramid in which ground goes on in its rows: what lies in one row is about as far away
 # Of a pixel's disparity that what is behind it lacks: up to SLOPE there is no edge, from EDGE on there is one.
 SLOPE, EDGE = 0.2, 0.7
 IN_FRONT = 1e-4  # weight of what stands in front of an edge
@@ -55,7 +56,7 @@ def _extreme(larger_or_smaller: Callable[[Tensor, Tensor], Tensor], x: Tensor, s
     return x
 
 
-def pull_push(values: Tensor, weight: Tensor) -> Tensor:
+def pull_push(values: Tensor, weight: Tensor, wide: int = 0) -> Tensor:
     """Fill an image smoothly from its weighted pixels (pull-push, Gortler et al. 1996, section 3.4.1).
 
     Averages go down a pyramid until everything is covered and come back up where weight is missing, so
@@ -64,6 +65,7 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     Args:
         values: (B, C, H, W).
         weight: (B, 1, H, W) in [0, 1]; 1 keeps the value as it is, 0 is a hole.
+        wide: levels that are halved in width alone: what lies so many times 2 pixels aside is as near as one pixel up.
 
     Returns:
         (B, C, H, W); zero everywhere if no pixel has weight.
@@ -71,10 +73,12 @@ def pull_push(values: Tensor, weight: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values * (weight > 0)
-    total, coarse = (binned(F.pad(x, (0, width % 2, 0, height % 2))) for x in (weight, values * weight))
-    coarse = pull_push(coarse / total.clamp_min(1e-8), total.clamp_max(1))
-    up = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-    return torch.lerp(up, values, weight)
+    aside = wide > 0 and width > 1
+    padded = (F.pad(x, (0, width % 2, 0, 0 if aside else height % 2)) for x in (weight, values * weight))
+    total, coarse = (x[..., ::2] + x[..., 1::2] if aside else binned(x) for x in padded)
+    coarse = pull_push(coarse / total.clamp_min(1e-8), total.clamp_max(1), wide - 1)
+    up = F.interpolate(coarse, scale_factor=(1 if aside else 2, 2), mode="bilinear", align_corners=False)
+    return torch.lerp(up[..., :height, :width], values, weight)
 
 
 def binned(x: Tensor) -> Tensor:
@@ -83,21 +87,50 @@ def binned(x: Tensor) -> Tensor:
     return x[..., ::2] + x[..., 1::2]
 
 
-def fill_behind(values: Tensor, disparity: Tensor, known: Tensor) -> Tensor:
-    """Fill holes from around them, but not from what stands before an edge: behind it lies the background.
+def fill_behind(values: Tensor, disparity: Tensor, known: Tensor, holes: Tensor) -> Tensor:
+    """Fill holes from around them, rather in their rows, but not from what stands before an edge.
 
-    Known pixels in front of an edge of depth count next to nothing. Elsewhere, as at most borders of a picture, all
-    count alike.
+    Where a hole lies between something near and something far, the far one goes on behind the near one, which counts
+    next to nothing. Elsewhere, as at the borders of a picture, everything goes on where it is.
 
     Args:
-        values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool.
+        values: (B, C, H, W); disparity: (B, 1, H, W) >= 0; known: (B, 1, H, W) bool, the pixels to fill from.
+        holes: (B, 1, H, W) bool; what is neither a hole nor known is no side of a hole either.
     """
-    depth = torch.where(known, 1 / disparity.clamp_min(1e-8), torch.zeros_like(disparity))
-    lacking = 1 - 1 / (box_max(depth, REACH) * disparity).clamp_min(1e-8)
+    nothing = torch.zeros_like(disparity)
+    depth = torch.where(known, 1 / disparity.clamp_min(1e-8), nothing)
+    far_side = nothing
+    for dim in (-1, -2):
+        one, other = beside(depth, ~holes, dim, beyond=0.0)
+        between = holes & (one > 0) & (other > 0)
+        far_side = torch.maximum(far_side, torch.where(between, torch.maximum(one, other), nothing))
+    lacking = 1 - 1 / (box_max(far_side, REACH) * disparity).clamp_min(1e-8)
     # Ground that runs away from the camera is no edge.
     front = ((lacking - SLOPE) / (EDGE - SLOPE)).clamp(0, 1)
-    weight = torch.where(known, 1 - (1 - IN_FRONT) * front, torch.zeros_like(disparity))
-    return choose(known, values, pull_push(values, weight))
+    weight = torch.where(known, 1 - (1 - IN_FRONT) * front, nothing)
+    return choose(known, values, pull_push(values, weight, WIDE))
+
+
+def beside(x: Tensor, known: Tensor, dim: int, beyond: float) -> tuple[Tensor, Tensor]:
+    """The nearest known values before and after each pixel along its row or column.
+
+    Args:
+        x: (..., H, W); known: (..., H, W) bool.
+        dim: -1 looks left and right, -2 up and down.
+        beyond: what stands where nothing is known up to the border.
+
+    Returns:
+        (..., H, W) twice; at known pixels their own value.
+    """
+    last = x.shape[dim] - 1
+    places = torch.arange(last + 1, device=x.device)
+    places = (places if dim == -1 else places[:, None]).expand(x.shape)
+    before = torch.where(known, places, -1).cummax(dim).values
+    after = last - torch.where(known, last - places, -1).flip(dim).cummax(dim).values.flip(dim)
+    return (
+        torch.where(before >= 0, x.gather(dim, before.clamp_min(0)), beyond),
+        torch.where(after <= last, x.gather(dim, after.clamp_max(last)), beyond),
+    )
 
 
 def fill_far(values: Tensor, disparity: Tensor, known: Tensor, near_weight: float) -> Tensor:

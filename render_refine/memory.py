@@ -9,7 +9,7 @@ from torch import Tensor
 
 from render_refine.camera import Camera
 from render_refine.chunks import ChunkedCloud
-from render_refine.fill import box_max, choose, close_cracks, closing, fill_behind, pull_push
+from render_refine.fill import beside, box_max, choose, close_cracks, closing, fill_behind, pull_push
 from render_refine.points import PointCloud, lift, lift_sky
 from render_refine.splat import Splat, soft_splat
 
@@ -140,12 +140,12 @@ class WorldMemory:
         view = self.look(camera)
         if view.known.all():
             return view
-        # A hole is sky where the sky is all around, and otherwise ground: neither takes the other's colours.
+        # A hole is sky or ground: neither takes the other's colours.
         disparity, sky = 1 / view.depth[None, None], view.sky
         shown = torch.cat([view.rgb, view.plain][: self.layers])
         colours, known = shown[None], view.known[None, None]
-        in_sky = fill_behind(sky[None, None].to(colours.dtype), disparity, known)[0, 0] > 0.5
-        ground = fill_behind(torch.cat([colours, disparity], dim=1), disparity, known & ~sky)[0]
+        in_sky = _in_sky(sky & view.known, view.known)
+        ground = fill_behind(torch.cat([colours, disparity], dim=1), disparity, known & ~sky, ~known)[0]
         guess = ground[:-1]
         if (in_sky & ~view.known).any():
             guess = choose(in_sky, _fill_sky(shown, view.known & sky), guess)
@@ -196,6 +196,15 @@ class WorldMemory:
         fit = torch.exp(-DETAIL_MATCH * octaves**2) + 1e-6
         features = torch.cat([cloud.features.to(uv.dtype) / 255, octaves[:, None]], dim=1)
         return soft_splat(uv[None], z[None], features[None], camera.height, camera.width, weights=fit[None])
+
+
+def _in_sky(sky: Tensor, known: Tensor) -> Tensor:
+    """(H, W) bool, what is sky: of holes, those with sky to their left or right, or in the row above that has any."""
+    left, right = beside(sky.float(), known, -1, beyond=-1.0)
+    in_row = torch.maximum(left, right)
+    # Above the picture is the sky, if there is any.
+    above, _ = beside(in_row, in_row >= 0, -2, beyond=float(sky.any()))
+    return above > 0.5
 
 
 def _fill_sky(rgb: Tensor, known: Tensor) -> Tensor:

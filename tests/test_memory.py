@@ -1,5 +1,6 @@
 """Points, hole filling and the world memory."""
 
+import itertools
 import math
 from functools import partial
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from render_refine.camera import Camera, pose_from
-from render_refine.fill import box_max, box_mean, close_cracks, fill_behind, fill_far, pull_push
+from render_refine.fill import WIDE, beside, box_max, box_mean, close_cracks, fill_behind, fill_far, pull_push
 from render_refine.memory import WorldMemory, without_specks
 from render_refine.points import PointCloud, lift, lift_sky
 
@@ -75,7 +76,11 @@ def test_pull_push_continues_a_constant():
     )
 
 
-@pytest.mark.parametrize("fill", [fill_behind, partial(fill_far, near_weight=1e-5)])
+def filled_behind(values, disparity, known):
+    return fill_behind(values, disparity, known, ~known)
+
+
+@pytest.mark.parametrize("fill", [filled_behind, partial(fill_far, near_weight=1e-5)])
 def test_holes_are_filled_from_their_far_side(fill):
     """Left a near red wall, right a far blue one, a hole between: the hole belongs to the blue wall."""
     values = torch.zeros(1, 2, 8, 30)
@@ -95,9 +100,35 @@ def test_what_runs_away_from_the_camera_is_no_edge():
     values, disparity = down[None, None], (1 + down / 160)[None, None]
     known = torch.ones(1, 1, 40, 60, dtype=torch.bool)
     known[:, :, 32:] = False
-    filled = fill_behind(values, disparity, known)
-    torch.testing.assert_close(filled[:, :, 32:], pull_push(values, known.float())[:, :, 32:])
+    filled = filled_behind(values, disparity, known)
+    torch.testing.assert_close(filled[:, :, 32:], pull_push(values, known.float(), WIDE)[:, :, 32:])
     assert torch.equal(filled[:, :, :32], values[:, :, :32])
+
+
+def test_beside_a_picture_near_and_far_go_on_in_their_rows():
+    """A near hill before a far one, both cut off by the right border: neither goes behind the other there."""
+    hill = (torch.arange(40) >= 20).float()[:, None].expand(40, 60)
+    values, disparity = hill[None, None], (0.1 + 0.9 * hill)[None, None]
+    known = torch.ones(1, 1, 40, 60, dtype=torch.bool)
+    known[..., 44:] = False
+    filled = filled_behind(values, disparity, known)[0, 0, :, 44:]
+    assert (filled - hill[:, 44:]).abs().mean() < 0.1  # 0.5 if the far one went on everywhere
+    assert filled[:14].max() < 0.2
+    assert filled[26:].min() > 0.8
+
+
+def test_values_beside_equal_a_naive_loop():
+    generator = torch.Generator().manual_seed(3)
+    x, known = torch.rand(2, 7, 9, generator=generator), torch.rand(2, 7, 9, generator=generator) < 0.3
+    for dim in (-1, -2):
+        found = beside(x, known, dim, beyond=-5.0)
+        for b, row, column in itertools.product(range(2), range(7), range(9)):
+            line, seen = (t[b, row] if dim == -1 else t[b, :, column] for t in (x, known))
+            at = column if dim == -1 else row
+            before = [k for k in range(at + 1) if seen[k]]
+            after = [k for k in range(at, len(line)) if seen[k]]
+            assert found[0][b, row, column] == (line[before[-1]] if before else -5.0)
+            assert found[1][b, row, column] == (line[after[0]] if after else -5.0)
 
 
 def test_cracks_close_only_in_thin_surfaces():
@@ -228,6 +259,21 @@ def test_holes_take_the_colours_of_ground_or_of_sky_but_not_both():
     assert (view.rgb[:, view.sky] > 0.99).all()
     assert (view.rgb[:, ~view.sky] < 0.01).all()
     torch.testing.assert_close(view.depth[~view.sky], torch.full_like(view.depth[~view.sky], 5.0))
+
+
+def test_a_hill_goes_on_beside_the_picture_and_a_peak_does_not_go_on_above_it():
+    camera = Camera.from_fov(40, 60, 1.0)
+    depth = torch.full((40, 60), 5.0)
+    depth[:20] = math.inf
+    depth[4:20, 20:30] = 5.0  # a peak that the upper border of what is known cuts off
+    mask = torch.ones(40, 60, dtype=torch.bool)
+    mask[:, 45:] = mask[:4] = False
+    memory = WorldMemory()
+    memory.write(torch.rand(3, 40, 60, generator=torch.Generator().manual_seed(0)), depth, camera, mask)
+    sky = memory.render(camera).sky
+    assert sky[:18, 48:].all()
+    assert not sky[22:, 48:].any()
+    assert sky[:3].all()
 
 
 def test_a_sky_goes_on_in_its_rows():
