@@ -4,12 +4,12 @@
     render  -> the memory as that camera sees it, with holes and magnified surfaces
     refine  -> a complete frame within bounds, and detail like the photo's upon it
     write   -> what was not known goes into the memory; the rest stays as it was
-    repeat  -> the frames up to the keyframe are views of the memory
+    repeat  -> the frames up to the keyframe are views of the memory, and of the photo itself
 
 The original (Liu et al. 2021) keeps only the last frame, so it forgets, and copies of copies blur. Here
-the memory is written once and read for ever; what the photo shows is enlarged from the photo each time that it is drawn
-again; and detail that was made up is a layer of its own, upon which nothing is built. `forgetful_flight` is the
-original's loop, for comparison.
+the memory is written once and read for ever; what the photo shows is looked up in the photo, in every frame, and the
+memory tells what was drawn upon it; and detail that was made up is a layer of its own, upon which nothing is built.
+`forgetful_flight` is the original's loop, for comparison.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import torch
 from torch import Tensor
 
 from infinite_view.moves import Move
-from infinite_view.refiner import Refiner, ViewBatch
-from infinite_view.texture import PhotoTexture, blurred
+from infinite_view.photo import Photo
+from infinite_view.refiner import Refiner, ViewBatch, without_drift
+from infinite_view.texture import PhotoTexture, blurred, strength
 from infinite_view.watchdog import Bounds
 from render_refine.camera import Camera
 from render_refine.fill import box_mean
 from render_refine.memory import View, WorldMemory
 from render_refine.precision import autocast
-from render_refine.warp import sample, visible_motion
 
 KEYFRAME_EVERY = 8  # frames
 MAGNIFIED = 0.45  # points per pixel below which a surface is drawn again, finer
 ENOUGH = 0.02  # share of the picture that is so magnified, from which on it is drawn again
-WORTH = 0.75  # points per pixel of what goes along then: what is drawn at once looks like one piece
+WORTH = 0.9  # points per pixel of what goes along then: what is drawn at once looks like one piece
 BLOCKY = 0.15  # points per pixel below which a pixel is drawn again alone
 PLACE = 3  # radius in pixels over which points are counted
 GUARD = 16  # pixels around the picture that are drawn with it
@@ -43,6 +43,8 @@ FADED = 1.0  # the same for detail that was made up
 KEPT = 0.5  # of the detail that was made up for a surface, when it is drawn again
 MADE_UP = 1.05  # of the detail that new ground lacks beside the photo, once nothing is left of that
 LEFT = 0.3  # points per pixel that are left of the photo, from which downwards detail is made up
+HELD = 1.45  # times the mean strength of detail of the keyframes that the photo filled
+REMEMBERED = 50  # of these keyframes, the last
 ATTEMPTS = 3  # drawings of a keyframe before it takes the first guess
 
 
@@ -53,34 +55,6 @@ class Frame:
     rgb: Tensor
     depth: Tensor
     camera: Camera
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """A picture that was taken, not drawn: rgb (3, H, W) in [0, 1], depth (H, W), 0 where nobody knows, its camera."""
-
-    rgb: Tensor
-    depth: Tensor
-    camera: Camera
-
-    def enlarged(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
-        """The photo where a view shows the same ground: rgb (3, h, w), and the rest of ``shared``."""
-        uv, seen, scale = self.shared(view)
-        rgb, _ = sample(self.rgb[None], uv[None], interpolation="bicubic")
-        return rgb[0].clamp(0, 1), seen, scale
-
-    def shared(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
-        """The ground that a view has in common with the photo.
-
-        Returns:
-            its places (h, w, 2) in the photo, (h, w) bool where it is, and (h, w) how many times as large the view
-            shows it.
-        """
-        flow, seen = visible_motion(view.depth, view.camera, self.depth, self.camera)
-        ground = torch.isfinite(view.depth)
-        _, z = self.camera.project(view.camera.unproject(torch.where(ground, view.depth, 1.0)).flatten(0, 1))
-        scale = z.view_as(view.depth) / view.depth * (view.camera.focal / self.camera.focal)
-        return flow.permute(1, 2, 0) + view.camera.pixel_centres(), seen & view.known & ground, scale
 
 
 class Painter:
@@ -94,10 +68,14 @@ class Painter:
         self.refiner = refiner
         self.seed = seed
         self.drawn = self.refused = 0
+        self.photo = Photo(rgb, depth, camera)
         if refiner is not None:
-            self.photo = Photo(rgb, depth, camera)
             self.texture = PhotoTexture(rgb, depth, camera)
+            self.strengths = [strength(rgb)]
             self.bounds = Bounds.of(rgb)
+            # Sky is where the photo has it, and down to the horizon once the photo has any.
+            sky = torch.isinf(depth)
+            self.lowest_sky = _fall(camera)[sky].max().clamp_min(0) if sky.any() else -torch.inf
             with torch.no_grad(), autocast(rgb.device):
                 self.z = refiner.style(rgb[None], depth[None])[0].float()
 
@@ -111,16 +89,20 @@ class Painter:
         if self.refiner is None:
             return view
         new = needed(view)
-        # Detail that was made up stays, but fades, as finer detail comes.
-        detail = KEPT * (new & view.known) * blurred(view.rgb - view.plain, FADED)
-        guess = to_draw_upon(view, new, source or self.photo)
+        # Detail that was made up stays, but fades, as finer detail comes; tints are found anew.
+        again = (new & view.known)[None, None].to(view.rgb.dtype)
+        detail = without_drift(blurred(view.rgb - view.plain, FADED)[None], again)
+        detail = KEPT * (again * detail)[0]
+        guess, enlarged = to_draw_upon(view, new, source or self.photo)
+        # What is no more than a copy may not take a tint: that would add up.
+        free = enlarged & (source is None)
         for _ in range(ATTEMPTS):
             # The noise depends on the seed and on how much was drawn before, never on global state.
             # (Only the low 32 bits of a seed count on the CPU.)
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.drawn) % 2**32)
             self.drawn += 1
-            done = self._draw(self.refiner, guess, generator)
-            if self.bounds.hold(guess, done, new):
+            done = self._draw(self.refiner, guess, free, generator)
+            if self.bounds.hold(guess, done, new, free):
                 break
             self.refused += 1
         else:
@@ -128,21 +110,28 @@ class Painter:
         shown = replace(done, rgb=torch.where(new, (done.rgb + detail).clamp(0, 1), view.rgb))
         # What is made up is wrong, pixel by pixel; but once nothing is left of the photo it is all the detail there is.
         made_up = MADE_UP * (1 - self.sharp(view) / LEFT).clamp_min(0)
-        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, generator), made_up)
-        return replace(done, rgb=rgb, plain=done.rgb)
+        if made_up == 0:
+            self.strengths = [*self.strengths, strength(shown.rgb)][-REMEMBERED:]
+        level = HELD * torch.stack(self.strengths).mean(dim=0)
+        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, level, generator), made_up)
+        # Where the photo was drawn upon, the photo is the plain picture: `Photo.shown_in` puts it there again.
+        return replace(done, rgb=rgb, plain=torch.where(enlarged, guess.rgb, done.rgb))
 
     def sharp(self, view: View) -> Tensor:
         """Points per pixel of ground that the photo has of a view, at most 1 in each: what is left of it."""
-        _, seen, scale = self.photo.shared(view)
+        _, _, seen, scale = self.photo.shared(view)
         points = torch.where(seen, scale.clamp_min(1) ** -2, 0.0)
         return points.sum() / torch.isfinite(view.depth).sum().clamp_min(1)
 
-    def _draw(self, refiner: Refiner, view: View, generator: torch.Generator) -> View:
+    def _draw(self, refiner: Refiner, view: View, from_photo: Tensor, generator: torch.Generator) -> View:
         noise = torch.randn(1, 1, view.camera.height, view.camera.width, generator=generator)
         with autocast(view.rgb.device):
-            batch = ViewBatch.of([view])
+            batch = ViewBatch.of([view], [from_photo])
             out = refiner(batch, self.z, noise.to(view.rgb.device))
-        return replace(view, rgb=out.rgb[0], depth=out.depth(batch)[0])
+        depth = out.depth(batch)[0]
+        underground = torch.isinf(depth) & ~view.known & (_fall(view.camera) > self.lowest_sky)
+        ground = torch.where(view.sky, batch.far(), view.depth)
+        return replace(view, rgb=out.rgb[0], depth=torch.where(underground, ground, depth))
 
 
 def needed(view: View) -> Tensor:
@@ -156,7 +145,7 @@ def needed(view: View) -> Tensor:
     return ~view.known | (due & (density < WORTH)) | (view.density < BLOCKY)
 
 
-def to_draw_upon(view: View, new: Tensor, photo: Photo) -> View:
+def to_draw_upon(view: View, new: Tensor, photo: Photo) -> tuple[View, Tensor]:
     """A view as the refiner is given it.
 
     What the photo shows is enlarged from the photo, with as many points per pixel as that has: a copy of copies would
@@ -168,12 +157,16 @@ def to_draw_upon(view: View, new: Tensor, photo: Photo) -> View:
         view: what is known.
         new: (H, W) bool, what is to be drawn, see ``needed``.
         photo: what the flight began with.
+
+    Returns:
+        the view, and (H, W) bool, what of it is enlarged from the photo.
     """
-    rgb, seen, scale = photo.enlarged(view)
+    view, places, seen, scale = photo.shared(view)
+    rgb = photo.at(places, seen)
     seen = seen & new
     drawn = torch.where(new & view.known, blurred(view.plain, BLOCKS), view.plain)
     density = torch.where(seen, scale.clamp_min(1) ** -3, view.density)
-    return replace(view, rgb=torch.where(seen, rgb, drawn), density=torch.minimum(density, view.density))
+    return replace(view, rgb=torch.where(seen, rgb, drawn), density=torch.minimum(density, view.density)), seen
 
 
 def flight(
@@ -211,6 +204,7 @@ def flight(
                 # Holes that stay open because nothing may stand there keep their first guess.
                 if (~view.known).float().mean() > open_holes + NEGLIGIBLE:
                     view, open_holes = _synthesise(memory, painter, asked)
+                view = painter.photo.shown_in(view)
             yield Frame(view.rgb, view.depth, asked)
         shown += len(cameras)
 
@@ -265,6 +259,12 @@ def _synthesise(memory: WorldMemory, painter: Painter, camera: Camera) -> tuple[
     hides = _without_border(hides, GUARD)
     memory.witness(camera, torch.where(hides, 0.0, done.depth))
     return done, float(hides.float().mean())
+
+
+def _fall(camera: Camera) -> Tensor:
+    """(H, W) sine of the angle by which each pixel's ray goes downwards."""
+    rays = camera.rays()
+    return rays[..., 1] / rays.norm(dim=-1)
 
 
 def _without_border(image: Tensor, border: int) -> Tensor:

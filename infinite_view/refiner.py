@@ -6,6 +6,7 @@ the mask refined to two maps: where nothing is known, and how far each surface i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -87,9 +88,9 @@ class Refiner(Pretrained, nn.Module):
         """Complete a batch of views.
 
         Known pixels at full density keep their colour and depth exactly; magnified ones change by at most
-        twice ``config.detail``; in holes by
-        at most twice `INVENTION`. Colours are locked to their surroundings: the
-        network adds detail, never an overall tint of its own (see `without_drift`). What comes nearer may change
+        twice ``config.detail``; in holes by at most twice `INVENTION`. Colours are locked to their surroundings: the
+        network adds detail, never an overall tint of its own (see `without_drift`), but to what comes from the photo:
+        that does so each time anew, so no tint adds up. What comes nearer may change
         as the start image does with distance, up to twice as much (see `infinite_view.aerial`).
 
         Args:
@@ -104,7 +105,9 @@ class Refiner(Pretrained, nn.Module):
         coarse = magnified(view.density)[:, None] * (1 - hole)
         change = torch.tanh(out[:, :3])
         rgb = view.rgb + INVENTION * hole * without_drift(change, hole)
-        rgb = rgb + self.config.detail * coarse * without_drift(change, coarse)
+        free = coarse * view.from_photo[:, None]
+        locked = coarse - free
+        rgb = rgb + self.config.detail * (free * change + locked * without_drift(change, locked))
         rgb = rgb + 2 * torch.sigmoid(out[:, 5:]) * expected
         depth = torch.where(torch.isinf(view.depth), view.far()[:, None, None], view.depth)
         # Only holes get a new depth, within a factor of e of the first guess. Its scale is locked on the
@@ -118,21 +121,30 @@ class Refiner(Pretrained, nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class ViewBatch:
-    """Views of the same size, stacked: rgb (B, 3, H, W), depth, density, known (B, H, W)."""
+    """Views of the same size, stacked: rgb (B, 3, H, W), depth, density, known (B, H, W).
+
+    Attributes:
+        from_photo: (B, H, W) bool, what is enlarged from the photo that the flight began with.
+    """
 
     rgb: Tensor
     depth: Tensor
     density: Tensor
     known: Tensor
+    from_photo: Tensor
 
     @staticmethod
-    def of(views: list[View]) -> ViewBatch:
-        """Stack views."""
-        return ViewBatch(*(torch.stack([getattr(v, n) for v in views]) for n in ("rgb", "depth", "density", "known")))
+    def of(views: Sequence[View], from_photo: list[Tensor] | None = None) -> ViewBatch:
+        """Stack views; nothing of them is from the photo where that is left out."""
+        from_photo = from_photo or [torch.zeros_like(view.known) for view in views]
+        rgb, depth, density, known = (
+            torch.stack([getattr(view, name) for view in views]) for name in ("rgb", "depth", "density", "known")
+        )
+        return ViewBatch(rgb, depth, density, known, torch.stack(from_photo))
 
     def to(self, device: torch.device) -> ViewBatch:
         """The views on another device."""
-        return ViewBatch(*(x.to(device) for x in (self.rgb, self.depth, self.density, self.known)))
+        return ViewBatch(*(x.to(device) for x in (self.rgb, self.depth, self.density, self.known, self.from_photo)))
 
     def far(self) -> Tensor:
         """(B,) largest finite depth of each view, 1 where all is sky."""

@@ -31,9 +31,8 @@ MOST = 2048  # patches of a photo that are compared with each patch
 # A patch goes on beside its neighbour's if its squared difference of keys is at most so many times its own, and a bit.
 COHERENT, TOLERANCE = 2.0, 1e-3
 NEARBY = 8  # radius in pixels within which strengths are compared
-LEVEL = (0.65, 1.0)  # times the energy of the photo's bands, finest first, at which a picture is held
-PULL = 4.0  # times that of the alike, at most, and its inverse at least, to make up for the rest of the picture
-STRONGEST = 2.0  # times the photo's detail
+PULL = 16.0  # times that of the alike, at most, and its inverse at least, to make up for the rest of the picture
+STRONGEST = 3.0  # times the photo's detail
 
 
 class PhotoTexture:
@@ -51,12 +50,14 @@ class PhotoTexture:
         self.rows, self.columns = self.detail.shape[1:3]
         some = torch.linspace(0, len(self.keys) - 1, min(len(self.keys), MOST), device=rgb.device)
         self.compared = some.round().long()
-        self.strength = bands.square().mean(dim=(1, 2, 3)) * bands.new_tensor(LEVEL)
 
-    def detailed(self, view: View, new: Tensor, generator: torch.Generator) -> Tensor:
+    def detailed(self, view: View, new: Tensor, level: Tensor, generator: torch.Generator) -> Tensor:
         """The picture (3, H, W) of a complete view, with as much detail as it lacks where it is ``new``, (H, W) bool.
 
         Its blur beyond the softest of `SOFTNESS` stays as it is. The lots are drawn on the CPU.
+
+        Args:
+            level: (2,) the `strength` at which the whole picture is held.
         """
         height, width = new.shape
         # Every pixel lies in four patches.
@@ -92,11 +93,15 @@ class PhotoTexture:
         mask = new.to(soft.dtype)
         around = box_mean(mask[None, None], NEARBY)[0].clamp_min(1e-6)
         have, got = (box_mean(mask * x.square().mean(dim=1)[None], NEARBY)[0] / around for x in (bands, drawn))
-        # The whole picture is held near the photo: what is new makes up, in part, for what is left behind.
-        pull = (self.strength / bands.square().mean(dim=(1, 2, 3)).clamp_min(1e-12)).square().clamp(1 / PULL, PULL)
+        # The whole picture is held near the level: what is new makes up, in part, for what is left behind.
+        energy = bands.square().mean(dim=(1, 2, 3))
+        pull = (level / energy.clamp_min(1e-12)).square().clamp(1 / PULL, PULL)
         want = pull[:, None, None] * box_mean(mask * strength[None], NEARBY)[0] / around
         gain = ((want - have).clamp_min(0) / got.clamp_min(1e-12)).sqrt().clamp_max(STRONGEST)
-        return (view.rgb + mask * (gain[:, None] * drawn).sum(dim=0)).clamp(0, 1)
+        drawn = mask * gain[:, None] * drawn
+        # No more is added than there is room for below the level.
+        room = (level - energy).clamp_min(0) / drawn.square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
+        return (view.rgb + (room.clamp_max(1).sqrt()[:, None, None, None] * drawn).sum(dim=0)).clamp(0, 1)
 
     def _side_by_side(self, sources: Tensor, keys: Tensor) -> Tensor:
         """Sources (h, w) of patches, -1 for none, of which each may have become the one beside its neighbour's.
@@ -126,6 +131,11 @@ def split(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """A picture (3, H, W) without its detail, and the bands (2, 3, H, W) of that, finest first."""
     levels = [rgb, *(blurred(rgb, sigma) for sigma in SOFTNESS)]
     return levels[-1], torch.stack([fine - soft for fine, soft in pairwise(levels)])
+
+
+def strength(rgb: Tensor) -> Tensor:
+    """(2,) mean energy of the bands of detail of a picture (3, H, W), finest first."""
+    return split(rgb)[1].square().mean(dim=(1, 2, 3))
 
 
 def _keys(soft: Tensor, sky: Tensor, camera: Camera, step: int) -> Tensor:

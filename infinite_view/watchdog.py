@@ -14,7 +14,7 @@ from torch import Tensor
 from infinite_view.texture import split
 from render_refine.memory import View
 
-TINT = 0.1  # mean change of the colours of what is new, of the full range
+TINT = 0.1  # mean change of the colours of what goes on from what was drawn, of the full range
 SKY = 0.3  # share of what is new that may become sky, or ground, against the first guess
 CLOSER = 0.5  # times the least depth of what is known
 NEAR = 0.05  # share of the new ground that may be closer still
@@ -38,14 +38,20 @@ class Bounds:
         # The strongest of eight by eight tiles.
         return Bounds(DETAIL * float(torch.nn.functional.adaptive_avg_pool2d(finest[None], 8).max()))
 
-    def hold(self, guess: View, drawn: View, new: Tensor) -> bool:
-        """Whether a drawing may be shown, given its first guess and the pixels (H, W) bool that were drawn."""
+    def hold(self, guess: View, drawn: View, new: Tensor, free: Tensor) -> bool:
+        """Whether a drawing may be shown, given its first guess.
+
+        Args:
+            new: (H, W) bool, the pixels that were drawn.
+            free: (H, W) bool, those of them that may take any tint, since it will be found anew each time.
+        """
         if not new.any():
             return True
         depth = drawn.depth
         if not drawn.rgb.isfinite().all() or depth.isnan().any() or (depth <= 0).any():
             return False
-        tint = (drawn.rgb - guess.rgb)[:, new].mean(dim=1).abs().max()
+        locked = new & ~free
+        tint = (drawn.rgb - guess.rgb)[:, locked].mean(dim=1).abs().max() if locked.any() else guess.rgb.new_tensor(0.0)
         sky = (drawn.sky[new].float().mean() - guess.sky[new].float().mean()).abs()
         solid = guess.depth[guess.known & ~guess.sky]
         hole = new & ~guess.known

@@ -3,15 +3,25 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import KEYFRAME_EVERY, Painter, Photo, flight, forgetful_flight, needed, to_draw_upon
+from infinite_view.flight import KEYFRAME_EVERY, MADE_UP, Painter, flight, forgetful_flight, needed, to_draw_upon
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
-from infinite_view.refiner import Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth, without_drift
+from infinite_view.photo import Photo
+from infinite_view.refiner import (
+    Refined,
+    Refiner,
+    RefinerConfig,
+    ViewBatch,
+    magnified,
+    normalised_log_depth,
+    without_drift,
+)
 from infinite_view.scene import Scene
 from infinite_view.texture import blurred
 from infinite_view.virtual_views import out_and_back, random_away
@@ -139,8 +149,8 @@ def test_what_the_photo_shows_is_enlarged_from_the_photo_and_nothing_else(scene)
     copy = replace(view, rgb=view.rgb * 0, plain=view.plain * 0)  # a copy of copies that has lost everything
     new = torch.zeros_like(view.known)
     new[:, 20:] = True
-    guess = to_draw_upon(copy, new, photo)
-    again = new & photo.enlarged(view)[1]
+    guess, again = to_draw_upon(copy, new, photo)
+    assert torch.equal(again, new & photo.shared(view)[2])
     assert again.float().mean() > 0.2
     assert (guess.rgb - view.rgb)[:, again].abs().mean() < 0.03
     assert guess.rgb[:, ~again].eq(0).all()
@@ -149,7 +159,7 @@ def test_what_the_photo_shows_is_enlarged_from_the_photo_and_nothing_else(scene)
     assert bump.sum() > 20
     assert abs(float(guess.density[bump].median()) - (2.5 / 3) ** 3) < 1e-3
     # Where nobody knew how far the photo was, it shows nothing.
-    assert not replace(photo, depth=depth * 0).enlarged(view)[1].any()
+    assert not replace(photo, depth=depth * 0).shared(view)[2].any()
 
 
 def test_detail_is_made_up_the_more_the_less_is_left_of_the_photo(scene, refiner):
@@ -164,9 +174,59 @@ def test_detail_is_made_up_the_more_the_less_is_left_of_the_photo(scene, refiner
     assert abs(float(half.sharp(nearer)) - 0.25) < 0.01
     elsewhere = replace(view, camera=camera.at(pose_from(torch.zeros(3), yaw=math.pi)), density=0.1 * view.density)
     assert float(painter.sharp(elsewhere)) == 0
-    for seen, least, most in ((replace(view, density=0.1 * view.density), 0.0, 1e-6), (elsewhere, 1e-3, 1.0)):
-        done = painter.complete(seen)
-        assert least <= float((done.rgb - done.plain).abs().mean()) <= most
+
+    def drawn(seen, added):
+        painter.drawn = 0
+        painter.texture.detailed = lambda shown, *_: shown.rgb + added
+        return painter.complete(seen).rgb
+
+    for seen, share in ((replace(view, density=0.1 * view.density), 0.0), (elsewhere, MADE_UP)):
+        torch.testing.assert_close(drawn(seen, 0.1) - drawn(seen, 0.0), torch.full_like(rgb, 0.1 * share))
+
+
+def test_there_is_no_sky_below_the_horizon_and_none_where_the_photo_has_none(scene):
+    class AllSky(Refiner):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
+
+        def style(self, rgb, depth):
+            return torch.zeros(1, 1), torch.zeros(1, 1)
+
+        def forward(self, view, z, noise):
+            finite = torch.where(torch.isinf(view.depth), 1.0, view.depth)
+            return Refined(view.rgb, finite.log(), torch.ones_like(view.depth))
+
+    rgb, depth, camera = scene
+    known = torch.zeros_like(depth, dtype=torch.bool)
+    known[:, :10] = True
+    for solid in (depth, torch.full_like(depth, 5.0)):
+        painter = Painter(AllSky(), rgb, solid, camera, 0)
+        painter.bounds = SimpleNamespace(hold=lambda *_: True)
+        done = painter.complete(View(camera, rgb, solid, known.float(), known, rgb))
+        sky, holes = done.sky & ~known, ~known
+        if torch.isinf(solid).any():
+            lowest = max(24, int(torch.isinf(solid).any(dim=1).nonzero().max()) + 1)
+            assert sky[:lowest, 10:].all()
+            assert not sky[lowest:].any()
+        else:
+            assert not sky.any()
+        assert torch.equal(done.depth[holes & ~sky].isfinite(), torch.ones_like(done.depth[holes & ~sky]).bool())
+
+
+def test_only_what_is_from_the_photo_may_take_a_tint(scene, refiner):
+    _, depth, camera = scene
+    rgb = torch.full((3, 48, 72), 0.5)  # far from where colours are cut off
+    view = View(camera, rgb, depth, torch.full_like(depth, 0.3), torch.ones_like(depth, dtype=torch.bool), rgb)
+    z, noise = torch.zeros(1, 4 + 3 * STEPS), torch.zeros(1, 1, 48, 72)
+    anew, copied = (
+        refiner(ViewBatch.of([view], [torch.full_like(view.known, from_photo)]), z, noise).rgb[0] - rgb
+        for from_photo in (True, False)
+    )
+    assert (anew - copied).abs().max() > 1e-3
+    # Without its local mean the one is the other.
+    weight = torch.ones(1, 1, 48, 72)
+    expected = without_drift(anew[None], weight).clamp(-0.5, 0.5)
+    torch.testing.assert_close(expected, copied[None], atol=1e-4, rtol=0)
 
 
 def test_what_is_not_drawn_again_keeps_its_detail(scene, refiner):

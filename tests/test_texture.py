@@ -8,7 +8,7 @@ import torch
 
 from infinite_view.flight import ATTEMPTS, Painter
 from infinite_view.refiner import Refined, Refiner
-from infinite_view.texture import PhotoTexture, blurred, split
+from infinite_view.texture import PhotoTexture, blurred, split, strength
 from infinite_view.watchdog import Bounds
 from render_refine.camera import Camera
 from render_refine.memory import View
@@ -53,7 +53,7 @@ def test_soft_ground_takes_the_detail_of_its_like(photo):
     new = torch.zeros_like(depth, dtype=torch.bool)
     new[:, 66:] = True
     soft = torch.where(new, blurred(rgb, 2.5), rgb)
-    out = PhotoTexture(rgb, depth, camera).detailed(view_of(soft, depth, camera, ~new), new, seeded())
+    out = PhotoTexture(rgb, depth, camera).detailed(view_of(soft, depth, camera, ~new), new, strength(rgb), seeded())
     assert torch.equal(out[:, ~new], rgb[:, ~new])
     inner = slice(74, 92)
     for rows in (slice(26, 36), slice(48, 60)):
@@ -70,18 +70,29 @@ def test_what_has_detail_of_its_own_stays_nearly_as_it_is(photo):
     new = torch.ones_like(depth, dtype=torch.bool)
     texture = PhotoTexture(rgb, depth, camera)
     view = view_of(rgb, depth, camera, ~new)
-    added = energy(texture.detailed(view, new, seeded()) - rgb, slice(20, HEIGHT))
+    added = energy(texture.detailed(view, new, strength(rgb), seeded()) - rgb, slice(20, HEIGHT))
     soft = replace(view, rgb=blurred(rgb, 2.5))
-    assert added < 0.25 * energy(texture.detailed(soft, new, seeded()) - soft.rgb, slice(20, HEIGHT))
+    assert added < 0.25 * energy(texture.detailed(soft, new, strength(rgb), seeded()) - soft.rgb, slice(20, HEIGHT))
     rough = replace(view, rgb=(rgb + 2 * (rgb - blurred(rgb, 2.5))).clamp(0, 1))
-    assert energy(texture.detailed(rough, new, seeded()) - rough.rgb, slice(24, HEIGHT)) < 1e-9
+    assert energy(texture.detailed(rough, new, strength(rgb), seeded()) - rough.rgb, slice(24, HEIGHT)) < 1e-9
+
+
+def test_no_more_is_added_than_the_level_has_room_for(photo):
+    rgb, depth, camera = photo
+    new = torch.ones_like(depth, dtype=torch.bool)
+    texture, soft = PhotoTexture(rgb, depth, camera), blurred(rgb, 6.0)
+    for share in (0.1, 0.5):
+        level = share * strength(rgb)
+        done = strength(texture.detailed(view_of(soft, depth, camera, ~new), new, level, seeded()))
+        assert (done < 1.3 * level).all()
+        assert (done > 0.3 * level).all()
 
 
 def test_nothing_new_takes_nothing(photo):
     rgb, depth, camera = photo
     nothing = torch.zeros_like(depth, dtype=torch.bool)
     view = view_of(blurred(rgb, 2.5), depth, camera, ~nothing)
-    assert torch.equal(PhotoTexture(rgb, depth, camera).detailed(view, nothing, seeded()), view.rgb)
+    assert torch.equal(PhotoTexture(rgb, depth, camera).detailed(view, nothing, strength(rgb), seeded()), view.rgb)
 
 
 def test_patches_go_on_where_their_neighbours_end():
@@ -91,7 +102,7 @@ def test_patches_go_on_where_their_neighbours_end():
     rgb = (0.5 + 0.2 * torch.sin(2 * math.pi * slant / 5)).expand(3, -1, -1)
     new = torch.ones_like(depth, dtype=torch.bool)
     view = view_of(torch.full_like(rgb, 0.5), depth, camera, ~new)
-    stripes = (PhotoTexture(rgb, depth, camera).detailed(view, new, seeded()) - 0.5)[0, 8:-8, 8:-8]
+    stripes = (PhotoTexture(rgb, depth, camera).detailed(view, new, strength(rgb), seeded()) - 0.5)[0, 8:-8, 8:-8]
     apart = 10  # two periods of the stripes, and more than the step from patch to patch
     alike = (stripes[:, apart:] * stripes[:, :-apart]).mean() / stripes.square().mean()
     assert alike > 0.6  # 0.1 with patches that know nothing of each other
@@ -101,7 +112,7 @@ def test_detail_depends_on_the_lot_alone(photo):
     rgb, depth, camera = photo
     new = torch.ones_like(depth, dtype=torch.bool)
     view, texture = view_of(blurred(rgb, 2.5), depth, camera, ~new), PhotoTexture(rgb, depth, camera)
-    one, two, other = (texture.detailed(view, new, seeded(k)) for k in (1, 1, 2))
+    one, two, other = (texture.detailed(view, new, strength(rgb), seeded(k)) for k in (1, 1, 2))
     assert torch.equal(one, two)
     assert (one - other).abs().max() > 0.01
 
@@ -114,7 +125,7 @@ def test_any_size_of_photo_and_view(photo, size):
         cut = blurred(rgb, 2.5)[:, -height:, :width]
         new = torch.ones(height, width, dtype=torch.bool)
         view = view_of(cut, depth[-height:, :width], camera.crop(HEIGHT - height, 0, height, width), ~new)
-        out = texture.detailed(view, new, seeded())
+        out = texture.detailed(view, new, strength(rgb), seeded())
         assert out.shape == cut.shape
         assert out.isfinite().all()
 
@@ -125,8 +136,8 @@ def test_the_photo_itself_keeps_its_bounds_and_faults_do_not(photo):
     hole[10:50, 30:70] = True
     guess = view_of(torch.where(hole, blurred(rgb, 2.5), rgb), depth, camera, ~hole)
     bounds = Bounds.of(rgb)
-    assert bounds.hold(guess, replace(guess, rgb=rgb), hole)
-    assert bounds.hold(guess, guess, hole)
+    assert bounds.hold(guess, replace(guess, rgb=rgb), hole, ~hole)
+    assert bounds.hold(guess, guess, hole, ~hole)
     noise = torch.rand(3, HEIGHT, WIDTH, generator=seeded())
     all_sky = torch.where(hole, math.inf, depth)
     no_sky = torch.where(hole, 3.0, depth)
@@ -141,9 +152,11 @@ def test_the_photo_itself_keeps_its_bounds_and_faults_do_not(photo):
         "nan": replace(guess, depth=invalid),
         "colour": replace(guess, rgb=torch.where(hole, math.nan, rgb)),
     }
-    assert [name for name, drawn in faults.items() if bounds.hold(guess, drawn, hole)] == []
+    assert [name for name, drawn in faults.items() if bounds.hold(guess, drawn, hole, ~hole)] == []
+    # A tint is no fault where it is found anew each time.
+    assert bounds.hold(guess, faults["tint"], hole, hole)
     # A sky of which a part becomes ground is no fault.
-    assert bounds.hold(guess, replace(guess, depth=no_sky), hole)
+    assert bounds.hold(guess, replace(guess, depth=no_sky), hole, ~hole)
 
 
 class Moody(Refiner):

@@ -28,14 +28,15 @@ def guess():
 
 
 def hold(guess, **changed):
-    return Bounds.of(guess.rgb).hold(guess, replace(guess, **changed), ~guess.known)
+    return Bounds.of(guess.rgb).hold(guess, replace(guess, **changed), ~guess.known, torch.zeros_like(guess.known))
 
 
 def test_a_drawing_like_its_guess_may_be_shown(guess):
     assert hold(guess)
     texture = 0.03 * torch.randn(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
     assert hold(guess, rgb=guess.rgb + texture)
-    assert Bounds.of(guess.rgb).hold(guess, replace(guess, rgb=guess.rgb + 0.5), torch.zeros_like(guess.known))
+    nothing = torch.zeros_like(guess.known)
+    assert Bounds.of(guess.rgb).hold(guess, replace(guess, rgb=guess.rgb + 0.5), nothing, nothing)
 
 
 def test_a_drawing_out_of_bounds_is_refused(guess):
