@@ -16,7 +16,7 @@ from infinite_view.refiner import Refiner
 from pipelines.progress import Meter
 from pipelines.training.journeys import Journey, way_home
 from pipelines.training.refiner import RefinerRecipe, RefinerTraining
-from pipelines.training.run import EMA, Kit
+from pipelines.training.run import Kit
 from render_refine.camera import Camera
 
 LEARNING_RATE = 1e-4  # a quarter of the recipe's, since it goes on from what was learned
@@ -35,11 +35,9 @@ class Adaptation(RefinerRecipe):
     def __init__(self, kit: Kit, refiner: Refiner, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         height, width = (min(most, side) for most, side in zip(WINDOW, depth.shape, strict=True))
         config = RefinerTraining(
-            refiner.config, long=0, short=2, height=height, width=width, learning_rate=LEARNING_RATE
+            refiner.config, long=0, short=2, leaps=0, height=height, width=width, learning_rate=LEARNING_RATE
         )
-        super().__init__(kit, None, None, config)
-        self.refiner.load_state_dict(refiner.state_dict())
-        self.ema = {"refiner": EMA(self.refiner, 0.99)}
+        super().__init__(kit, None, None, config, start=deepcopy(refiner))
         self.photo = rgb.cpu(), depth.cpu(), camera.to("cpu")
 
     def short_journey(self, generator: torch.Generator) -> Journey:

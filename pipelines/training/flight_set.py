@@ -1,4 +1,4 @@
-"""Training data for long flights: ways through procedural worlds with the true frame at every other keyframe.
+"""Training data for long flights: ways through procedural worlds with some of the true frames.
 
 Item k is drawn from ``FLIGHT_SEED`` + k alone, below `HELD_OUT_SEED`, so no world of an evaluation is among them.
 """
@@ -19,8 +19,7 @@ from pipelines.worlds import World
 from render_refine.camera import Camera
 
 FLIGHT_SEED = 500_000
-TRUTH_EVERY = 2  # keyframes
-TRUTHS = 17  # the photo, and the frames after 2, 4, ... 32 keyframes
+TRUTHS = (0, 6, 14, 26, 50)  # keyframes of which the true frames are there; all spans between them differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +27,9 @@ class WorldFlight:
     """A way through a world.
 
     Attributes:
-        cameras: of all keyframes, 0 to ``TRUTH_EVERY * (TRUTHS - 1)``, in metres.
-        rgb: (TRUTHS, 3, H, W) in [0, 1], what is seen at every ``TRUTH_EVERY``-th of them.
-        depth: (TRUTHS, H, W) its z in metres, inf for sky.
+        cameras: of all keyframes, 0 to the last of `TRUTHS`, in metres.
+        rgb: (len(TRUTHS), 3, H, W) in [0, 1], what is seen at `TRUTHS`.
+        depth: (len(TRUTHS), H, W) its z in metres, inf for sky.
     """
 
     cameras: list[Camera]
@@ -42,7 +41,7 @@ class FlightSet(RenderedSet):
     """A folder of rendered flights."""
 
     def __init__(self, folder: Path, count: int, *, height: int = 160, width: int = 256) -> None:
-        super().__init__(folder, count, f"flight_{FLIGHT_SEED}_{height}x{width}", "rendering flights", "world")
+        super().__init__(folder, count, f"way_{FLIGHT_SEED}_{height}x{width}", "rendering flights", "world")
         self.height, self.width = height, width
 
     def render(self, index: int) -> dict[str, Tensor]:
@@ -52,8 +51,8 @@ class FlightSet(RenderedSet):
         cameras: list[Camera] = []
         while not cameras or not clear(world, cameras):
             cameras = way(world, world.random_camera(generator, self.height, self.width))
-        cameras = cameras[::KEYFRAME_EVERY][: TRUTH_EVERY * (TRUTHS - 1) + 1]
-        frames = [world.render(camera, antialias=True) for camera in cameras[::TRUTH_EVERY]]
+        cameras = cameras[::KEYFRAME_EVERY]
+        frames = [world.render(cameras[keyframe], antialias=True) for keyframe in TRUTHS]
         tensors = {
             "rgb": (torch.stack([frame.rgb for frame in frames]) * 255).round().to(torch.uint8),
             "depth": torch.stack([frame.depth for frame in frames]),

@@ -2,9 +2,10 @@
 
 A journey is a memory that holds what a start frame showed, the keyframes that lie ahead, and the true frames of some of
 them. The refiner completes one view after the other and what it draws is written into the memory, so that it
-learns to go on from its own writing. There are three kinds:
+learns to go on from its own writing. A leap goes from the start to the end at once: it shows what can be known of a
+place from afar, and costs a single view. There are three kinds of journeys:
 
-* over worlds, from one of the frames of a rendered flight through all that follow;
+* over worlds, from one of the true frames of a rendered flight to others;
 * between the two frames of a pair;
 * of single photos, out and back (InfiniteNature-Zero, Li et al. 2022): what a virtual camera sees of the photo
   is all that is remembered, and at the end of the way home stands the photo.
@@ -13,16 +14,17 @@ learns to go on from its own writing. There are three kinds:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from infinite_view.flight import Photo, needed, to_draw_upon
+from infinite_view.flight import needed, to_draw_upon
+from infinite_view.photo import Photo
 from infinite_view.refiner import magnified
 from infinite_view.virtual_views import random_away, seen_from
 from pipelines.training.augment import chance, grade, haze, uniform
-from pipelines.training.flight_set import TRUTH_EVERY, FlightSet
+from pipelines.training.flight_set import TRUTHS, FlightSet
 from pipelines.training.photo_set import PhotoSet
 from pipelines.training.world_set import WorldSet
 from render_refine.camera import Camera
@@ -43,6 +45,9 @@ class Journey:
         memory: what is known.
         cameras: of the keyframes ahead.
         truths: the true frames (3, H, W), (H, W) at some of them, by number; the last is always there.
+        reached: how many keyframes are done.
+        new: (H, W) bool, of the view last looked at, what is to be drawn.
+        from_photo: (H, W) bool, what of that is enlarged from the photo.
     """
 
     rgb: Tensor
@@ -54,7 +59,7 @@ class Journey:
     reached: int = 0
 
     def __post_init__(self) -> None:
-        self.new = torch.zeros_like(self.depth, dtype=torch.bool)  # of the view last looked at, what is to be drawn
+        self.new = self.from_photo = torch.zeros_like(self.depth, dtype=torch.bool)
 
     @property
     def over(self) -> bool:
@@ -65,23 +70,25 @@ class Journey:
         """The view at the next keyframe, as the refiner of a flight is given it: without detail that was made up."""
         view = self.memory.render(self.cameras[self.reached])
         self.new = needed(view)
-        return to_draw_upon(view, self.new, self.photo)
+        view, self.from_photo = to_draw_upon(view, self.new, self.photo)
+        return view
 
     def write(self, view: View, rgb: Tensor, depth: Tensor) -> None:
         """Remember what was drawn, and go on to the next keyframe."""
         self.memory.write(rgb.detach(), depth.detach(), view.camera, self.new)
         self.reached += 1
 
-    def copied(self, view: View) -> Tensor:
-        """(H, W) bool, what of the view last looked at comes out of the memory, and not anew from the photo."""
-        return view.known & ~(self.new & self.photo.shared(view)[1])
+    def leap(self) -> Journey:
+        """The same journey without stops on the way."""
+        last = len(self.cameras) - 1
+        return replace(self, cameras=self.cameras[last:], truths={0: self.truths[last]})
 
 
 def drawn_before(view: View, copied: Tensor, earlier: View, rgb: Tensor) -> tuple[Tensor, Tensor]:
     """What of a view was drawn at the keyframe before: the way for gradients through the memory, which stores bytes.
 
     Args:
-        view: of the memory; copied: (H, W) bool, see `Journey.copied`.
+        view: of the memory; copied: (H, W) bool, what of it comes out of the memory, and not anew from the photo.
         earlier: the view one keyframe before; rgb: (3, H, W) the picture that it became, with gradients.
 
     Returns:
@@ -96,18 +103,18 @@ def drawn_before(view: View, copied: Tensor, earlier: View, rgb: Tensor) -> tupl
 
 
 def world_journey(flights: FlightSet, index: int, generator: torch.Generator) -> Journey:
-    """From a random true frame of a flight to its end."""
+    """Between two of the true frames of a flight, by those between them."""
     item = flights[index]
     count = len(item.rgb)
-    start = int(torch.randint(count - 1, (), generator=generator))
+    start, *_, end = torch.randperm(count, generator=generator)[:2].sort().values.tolist()
     # Graded side by side, since all must look the same.
     frames = grade(torch.cat(list(item.rgb), dim=2), generator).chunk(count, dim=2)
     unit = near_depth(item.depth[start])
-    cameras = [_in_units(camera, unit) for camera in item.cameras[TRUTH_EVERY * start :]]
+    cameras = [_in_units(camera, unit) for camera in item.cameras[TRUTHS[start] : TRUTHS[end] + 1]]
     depth = item.depth / unit
     memory = WorldMemory()
     memory.write(frames[start], depth[start], cameras[0])
-    truths = {TRUTH_EVERY * (k - start) - 1: (frames[k], depth[k]) for k in range(start + 1, count)}
+    truths = {TRUTHS[k] - TRUTHS[start] - 1: (frames[k], depth[k]) for k in range(start + 1, end + 1)}
     photo = Photo(frames[start], depth[start], cameras[0])
     return Journey(photo.rgb, photo.depth, photo, memory, cameras[1:], truths)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from kornia.metrics import ssim
 from torch import Tensor
 
 from infinite_view.refiner import Refined, Refiner, RefinerConfig, ViewBatch, magnified, normalised_log_depth
@@ -22,6 +24,10 @@ from render_refine.memory import View
 from render_refine.spade import StyleEncoder
 from render_refine.spectral import fuse_spectral_norm
 
+Flown = tuple[ViewBatch, Refined, Tensor, tuple[Tensor, Tensor]]
+Fly = Callable[[list[Journey], Tensor, torch.Generator], Flown]
+
+WINDOW = 11  # pixels of the structural similarity, as it is measured
 SAMPLED_STEPS = 8  # keyframes after which a sheet shows a journey, if it goes that far
 
 
@@ -36,14 +42,17 @@ class RefinerTraining:
     network: RefinerConfig = field(default_factory=RefinerConfig)
     pairs: int = 2000
     photo_share: float = 0.5  # of the short journeys
-    long: int = 2  # journeys in a batch; short ones in their place where there are no flights
-    short: int = 2
+    long: int = 1  # journeys in a batch; short ones in their place where there are no flights
+    short: int = 1
+    leaps: int = 6
+    short_share: float = 0.3  # of the leaps
     height: int = 160
     width: int = 256
     learning_rate: float = 4e-4
     l1_weight: float = 4.0
     square_weight: float = 30.0
     laplacian_weight: float = 2.0
+    ssim_weight: float = 2.0
     depth_weight: float = 1.0
     sky_weight: float = 0.5
     kl_weight: float = 0.002
@@ -64,9 +73,16 @@ class RefinerRecipe:
         photos: PhotoSet | None,
         config: RefinerTraining,
         flights: FlightSet | None = None,
+        start: Refiner | None = None,
     ) -> None:
         self.kit, self.worlds, self.photos, self.config, self.flights = kit, worlds, photos, config, flights
-        refiner = Refiner(config.network).to(kit.device).to(memory_format=torch.channels_last)
+        refiner = (
+            (start or Refiner(config.network))
+            .train()
+            .requires_grad_(True)
+            .to(kit.device)
+            .to(memory_format=torch.channels_last)
+        )
         self.refiner = refiner
         self.modules = {"refiner": refiner}
         self.optimisers = {"refiner": torch.optim.Adam(refiner.parameters(), config.learning_rate, betas=(0.9, 0.99))}
@@ -75,30 +91,43 @@ class RefinerRecipe:
 
     def step(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
         config = self.config
-        refiner = self.refiner
         # The rate falls to nothing over the last third.
         for group in self.optimisers["refiner"].param_groups:
             group["lr"] = config.learning_rate * min(1.0, 3 * (1 - self.kit.progress))
-        journeys = self.journeys(generator)
+        groups = [
+            (self.journeys(generator), self.unroll),
+            ([self.leap(generator) for _ in range(config.leaps)], self.look),
+        ]
+        count = sum(len(journeys) for journeys, _ in groups)
+        total: dict[str, Tensor] = {}
+        for journeys, fly in groups:
+            if journeys:
+                for name, loss in self.losses(journeys, fly, generator).items():
+                    total[name] = total.get(name, 0.0) + len(journeys) / count * loss
+        self.kit.descend(self.optimisers["refiner"], torch.stack(list(total.values())).sum(), max_norm=10.0)
+        return {name: loss.detach() for name, loss in total.items()}
+
+    def losses(self, journeys: list[Journey], fly: Fly, generator: torch.Generator) -> dict[str, Tensor]:
+        """How far from the truth the journeys end, by name; means over them."""
+        config = self.config
         with self.kit.autocast():
-            looks, logvar = refiner.style(*self._stacked([(j.rgb, j.depth) for j in journeys]))
+            looks, logvar = self.refiner.style(*self._stacked([(j.rgb, j.depth) for j in journeys]))
         mu, colours = looks.float().split([logvar.shape[1], looks.shape[1] - logvar.shape[1]], dim=1)
         z = StyleEncoder.sample(mu.cpu(), logvar.float().cpu(), generator).to(self.kit.device)
-        view, out, drawn, (rgb, depth) = self.unroll(journeys, torch.cat([z, colours], dim=1), generator)
+        view, out, drawn, (rgb, depth) = fly(journeys, torch.cat([z, colours], dim=1), generator)
 
         sky = torch.isinf(depth)
         hole = ~view.known
         free = torch.maximum((hole | drawn).float(), magnified(view.density))[:, None]
-        losses = {
+        return {
             "l1": config.l1_weight * masked_l1(out.rgb, rgb, free),
             "square": config.square_weight * masked_l1((out.rgb - rgb) ** 2, torch.zeros_like(rgb), free),
             "laplacian": config.laplacian_weight * laplacian_l1(out.rgb, rgb, free),
+            "ssim": config.ssim_weight * (1 - ssim(out.rgb, rgb, WINDOW, padding="valid")).mean(),
             "depth": config.depth_weight * masked_l1(out.log_depth, depth.log(), hole & ~sky),
             "sky": config.sky_weight * self._sky_loss(out.sky_logit, sky, hole),
             "kl": config.kl_weight * kl_divergence(mu, logvar.float()),
         }
-        self.kit.descend(self.optimisers["refiner"], torch.stack(list(losses.values())).sum(), max_norm=10.0)
-        return {name: loss.detach() for name, loss in losses.items()}
 
     def journeys(self, generator: torch.Generator) -> list[Journey]:
         """A batch: the long journeys in progress, new ones for those that are over, and short ones."""
@@ -113,6 +142,11 @@ class RefinerRecipe:
             return self.short_journey(generator)
         return world_journey(self.flights, int(torch.randint(len(self.flights), (), generator=generator)), generator)
 
+    def leap(self, generator: torch.Generator) -> Journey:
+        """Over a world, or at times of a photo."""
+        short = chance(generator, self.config.short_share)
+        return (self.short_journey(generator) if short else self.long_journey(generator)).leap()
+
     def short_journey(self, generator: torch.Generator) -> Journey:
         """Of a few keyframes: out of a photo and back, or between the frames of a pair."""
         config = self.config
@@ -122,9 +156,7 @@ class RefinerRecipe:
         assert self.worlds is not None
         return pair_journey(self.worlds, int(torch.randint(config.pairs, (), generator=generator)), generator)
 
-    def unroll(
-        self, journeys: list[Journey], z: Tensor, generator: torch.Generator
-    ) -> tuple[ViewBatch, Refined, Tensor, tuple[Tensor, Tensor]]:
+    def unroll(self, journeys: list[Journey], z: Tensor, generator: torch.Generator) -> Flown:
         """Fly to the next true frame of each journey; gradients go through the last steps, not through those before.
 
         Returns:
@@ -141,6 +173,11 @@ class RefinerRecipe:
             earlier = list(zip(views, out.rgb, strict=True))
             views, batch, out, drawn = self.advance(self.refiner, journeys, z, generator, earlier)
         return batch, out, drawn, self._stacked(truths)
+
+    def look(self, journeys: list[Journey], z: Tensor, generator: torch.Generator) -> Flown:
+        """The same for leaps, of which nothing was drawn before."""
+        _, batch, out, drawn = self.advance(self.refiner, journeys, z, generator)
+        return batch, out, drawn, self._stacked([journey.truths[0] for journey in journeys])
 
     def advance(
         self,
@@ -160,9 +197,10 @@ class RefinerRecipe:
         views = [journey.look() for journey in journeys]
         rgb, drawn = [view.rgb for view in views], [torch.zeros_like(view.known) for view in views]
         for k, (before, picture) in enumerate(earlier or []):
-            rgb[k], drawn[k] = drawn_before(views[k], journeys[k].copied(views[k]), before, picture.cpu())
-        batch = ViewBatch.of(views)
-        batch = ViewBatch(torch.stack(rgb), batch.depth, batch.density, batch.known).to(self.kit.device)
+            copied = views[k].known & ~journeys[k].from_photo
+            rgb[k], drawn[k] = drawn_before(views[k], copied, before, picture.cpu())
+        batch = ViewBatch.of(views, [journey.from_photo for journey in journeys])
+        batch = replace(batch, rgb=torch.stack(rgb)).to(self.kit.device)
         noise = torch.randn(len(rgb), 1, *rgb[0].shape[-2:], generator=generator).to(self.kit.device)
         with self.kit.autocast():
             out = refiner(batch, z, noise)

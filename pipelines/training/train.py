@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from pipelines.cli import parse
-from pipelines.models import load_depth, load_motion, load_segmenter, usable_device
+from pipelines.errors import InputError
+from pipelines.models import load_depth, load_motion, load_refiner, load_segmenter, usable_device
 from pipelines.options import Count
 from pipelines.training.run import Budget, Kit, Recipe, run
 
@@ -85,6 +86,8 @@ class TrainOptions:
     """folder for the places rendered by day with all that lights up at night, for lights"""
     lit_count: Count = 600
     """how many of these to render"""
+    start: Path | None = None
+    """folder of a refiner to go on from, with fresh optimisers; without it training begins at random weights"""
     device: str = "cpu"
     """cpu, cuda or cuda:N"""
     seed: int = 0
@@ -95,6 +98,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse the options and train."""
     options = parse(TrainOptions, argv, prog="viewsynth train", description=EXAMPLES)
     usable_device(options.device)
+    if options.start is not None and options.recipe != "refiner":
+        raise InputError(f"--start is for the refiner, not for {options.recipe}")
     budget = Budget(options.steps, options.minutes)
     build = BUILDERS[options.recipe](options)
     run(build, options.output or Path("runs") / options.recipe, budget, device=options.device, seed=options.seed)
@@ -126,6 +131,10 @@ def refiner(options: TrainOptions):
     from pipelines.training.world_set import WorldSet
 
     config = RefinerTraining(pairs=options.pairs)
+    start = None
+    if options.start is not None:
+        start = load_refiner(options.start, options.device)
+        config = replace(config, network=start.config)
     worlds = WorldSet(options.worlds, config.pairs)
     worlds.make()
     flights = FlightSet(options.flights, options.flight_count)
@@ -135,7 +144,7 @@ def refiner(options: TrainOptions):
         photos = PhotoSet(split(free_photos(options.photos))[0], load_depth(options.device))
 
     def build(kit: Kit) -> Recipe:
-        return RefinerRecipe(kit, worlds, photos, config, flights)
+        return RefinerRecipe(kit, worlds, photos, config, flights, start)
 
     return build
 
