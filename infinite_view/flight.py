@@ -110,10 +110,12 @@ class Painter:
         shown = replace(done, rgb=torch.where(new, (done.rgb + detail).clamp(0, 1), view.rgb))
         # What is made up is wrong, pixel by pixel; but once nothing is left of the photo it is all the detail there is.
         made_up = MADE_UP * (1 - self.sharp(view) / LEFT).clamp_min(0)
+        rgb = shown.rgb
         if made_up == 0:
-            self.strengths = [*self.strengths, strength(shown.rgb)][-REMEMBERED:]
-        level = HELD * torch.stack(self.strengths).mean(dim=0)
-        rgb = torch.lerp(shown.rgb, self.texture.detailed(shown, new, level, generator), made_up)
+            self.strengths = [*self.strengths, strength(rgb)][-REMEMBERED:]
+        else:
+            level = HELD * torch.stack(self.strengths).mean(dim=0)
+            rgb = torch.lerp(rgb, self.texture.detailed(shown, new, level, generator), made_up)
         # Where the photo was drawn upon, the photo is the plain picture: `Photo.shown_in` puts it there again.
         return replace(done, rgb=rgb, plain=torch.where(enlarged, guess.rgb, done.rgb))
 

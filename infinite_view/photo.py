@@ -55,8 +55,8 @@ class Photo:
         stretched = (wide / tall.clamp_min(1e-3)).clamp(1, STRETCHED)
         sigma = 0.5 * (stretched.square() - 1).sqrt()
         levels = sample(self.levels, places[None], interpolation="bicubic")[0][0].split(3)
-        rgb, steps = levels[0], pairwise(BLURS)
-        for level, (low, high) in zip(levels[1:], steps, strict=True):
+        rgb = levels[0]
+        for level, (low, high) in zip(levels[1:], pairwise(BLURS), strict=True):
             rgb = torch.lerp(rgb, level, ((sigma - low) / (high - low)).clamp(0, 1))
         return rgb.clamp(0, 1)
 

@@ -65,7 +65,7 @@ def pull_push(values: Tensor, weight: Tensor, wide: int = 0) -> Tensor:
     Args:
         values: (B, C, H, W).
         weight: (B, 1, H, W) in [0, 1]; 1 keeps the value as it is, 0 is a hole.
-        wide: levels that are halved in width alone: what lies so many times 2 pixels aside is as near as one pixel up.
+        wide: levels that are halved in width alone: what lies 2 ** wide pixels aside is as near as one pixel up.
 
     Returns:
         (B, C, H, W); zero everywhere if no pixel has weight.
