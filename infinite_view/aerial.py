@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from render_refine.fill import box_mean
+from render_refine.fill import weighted_mean
 
 STEPS = 16  # distances at which the curve is kept
 NEAREST, FARTHEST = -2.0, 6.0  # octaves of scene units
@@ -31,8 +31,7 @@ def colours_by_distance(rgb: Tensor, depth: Tensor) -> Tensor:
     """
     apart = max(1, round(BASELINE * rgb.shape[-2]))
     ground = torch.isfinite(depth)[:, None].float()
-    radius = apart // 2
-    soft = box_mean(rgb * ground, radius) / box_mean(ground, radius).clamp_min(1e-6)
+    soft = weighted_mean(rgb, ground, apart // 2)
     steps = torch.where(torch.isfinite(depth), _steps(depth), torch.nan)
     farther, nearer = steps[:, :-apart], steps[:, apart:]
     rise = farther - nearer

@@ -26,7 +26,7 @@ from infinite_view.refiner import Refiner, ViewBatch, without_drift
 from infinite_view.texture import PhotoTexture, blurred, strength
 from infinite_view.watchdog import Bounds
 from render_refine.camera import Camera
-from render_refine.fill import box_mean
+from render_refine.fill import weighted_mean
 from render_refine.memory import View, WorldMemory
 from render_refine.precision import autocast
 
@@ -43,7 +43,8 @@ FADED = 1.0  # the same for detail that was made up
 KEPT = 0.5  # of the detail that was made up for a surface, when it is drawn again
 MADE_UP = 1.05  # of the detail that new ground lacks beside the photo, once nothing is left of that
 LEFT = 0.3  # points per pixel that are left of the photo, from which downwards detail is made up
-HELD = 1.45  # times the mean strength of detail of the keyframes that the photo filled
+NONE_LEFT = 0.085  # and from which downwards all of it is
+HELD = 1.35  # times the mean strength of detail of the keyframes that the photo filled
 REMEMBERED = 50  # of these keyframes, the last
 ATTEMPTS = 3  # drawings of a keyframe before it takes the first guess
 
@@ -109,12 +110,13 @@ class Painter:
             done = guess
         shown = replace(done, rgb=torch.where(new, (done.rgb + detail).clamp(0, 1), view.rgb))
         # What is made up is wrong, pixel by pixel; but once nothing is left of the photo it is all the detail there is.
-        made_up = MADE_UP * (1 - self.sharp(view) / LEFT).clamp_min(0)
+        left = self.sharp(view)
         rgb = shown.rgb
-        if made_up == 0:
+        if left >= LEFT:
             self.strengths = [*self.strengths, strength(rgb)][-REMEMBERED:]
         else:
             level = HELD * torch.stack(self.strengths).mean(dim=0)
+            made_up = MADE_UP * ((LEFT - left) / (LEFT - NONE_LEFT)).clamp_max(1)
             rgb = torch.lerp(rgb, self.texture.detailed(shown, new, level, generator), made_up)
         # Where the photo was drawn upon, the photo is the plain picture: `Photo.shown_in` puts it there again.
         return replace(done, rgb=rgb, plain=torch.where(enlarged, guess.rgb, done.rgb))
@@ -139,8 +141,7 @@ class Painter:
 def needed(view: View) -> Tensor:
     """(H, W) bool: what of a view is to be drawn, holes and surfaces that are seen from nearer than they were made."""
     # Points lie unevenly, so they are counted over a neighbourhood.
-    known = view.known[None, None].to(view.density.dtype)
-    density = (box_mean(known * view.density, PLACE) / box_mean(known, PLACE).clamp_min(1e-6))[0, 0]
+    density = weighted_mean(view.density, view.known.to(view.density.dtype), PLACE)
     # Everything that is worth it is drawn at once: detail that was drawn bit by bit is noise. And no seam shows, since
     # what is hardly magnified hardly changes.
     due = (view.known & (density < MAGNIFIED)).float().mean() > ENOUGH

@@ -16,7 +16,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from render_refine.camera import Camera
-from render_refine.fill import box_mean
+from render_refine.fill import weighted_mean
 from render_refine.memory import View
 from render_refine.warp import depth_met, sample, visible_motion
 
@@ -88,5 +88,5 @@ def _steps(places: Tensor, dim: int, seen: Tensor) -> Tensor:
     """(h, w) by how many pixels of the photo places (h, w) go on from pixel to pixel along ``dim``, about each."""
     steps = (places.roll(-1, dim) - places.roll(1, dim)).abs() / 2
     # Not from surface to surface, and not round the border.
-    smooth = (seen & seen.roll(-1, dim) & seen.roll(1, dim) & (steps < 2)).to(places.dtype)[None, None]
-    return (box_mean(smooth * steps.nan_to_num(0.0, 0.0, 0.0), AROUND) / box_mean(smooth, AROUND).clamp_min(1e-6))[0, 0]
+    smooth = (seen & seen.roll(-1, dim) & seen.roll(1, dim) & (steps < 2)).to(places.dtype)
+    return weighted_mean(steps.nan_to_num(0.0, 0.0, 0.0), smooth, AROUND)

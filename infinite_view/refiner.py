@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from infinite_view.aerial import STEPS, change_on_approach, colours_by_distance
-from render_refine.fill import box_mean
+from render_refine.fill import weighted_mean
 from render_refine.memory import View
 from render_refine.pretrained import Pretrained
 from render_refine.spade import SpadeConfig, SpadeGenerator, StyleConfig, StyleEncoder
@@ -167,9 +167,9 @@ class ViewBatch:
         coarse = self.known & torch.isfinite(self.depth) & (magnified(self.density) > 0)
         # On ground seen at a grazing angle, points that are magnified p-fold lie 1 / p^3 to a pixel.
         magnification = self.density.clamp(1 / 64, 1) ** (-1 / 3)
-        change = change_on_approach(colours, self.depth, magnification) * coarse[:, None]
+        change = change_on_approach(colours, self.depth, magnification)
         weight = coarse[:, None].float()
-        return weight * box_mean(change, 4) / box_mean(weight, 4).clamp_min(1e-6)
+        return weight * weighted_mean(change, weight, 4)
 
 
 def without_drift(change: Tensor, weight: Tensor, radius: int = 16) -> Tensor:
@@ -178,7 +178,7 @@ def without_drift(change: Tensor, weight: Tensor, radius: int = 16) -> Tensor:
     New ground is drawn next to ground that was drawn before: the slightest common tint would grow from
     keyframe to keyframe until it is all there is. So tints come from what is known, through the first guess.
     """
-    return change - box_mean(weight * change, radius) / box_mean(weight, radius).clamp_min(1e-6)
+    return change - weighted_mean(change, weight, radius)
 
 
 def magnified(density: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from render_refine.camera import Camera
-from render_refine.fill import box_mean
+from render_refine.fill import weighted_mean
 from render_refine.memory import View
 
 SOFTNESS = (1.0, 2.5)  # pixels of blur: detail is the bands from the picture to the softest of these
@@ -91,16 +91,15 @@ class PhotoTexture:
         strength = put_together(strength[..., None] * window)
 
         mask = new.to(soft.dtype)
-        around = box_mean(mask[None, None], NEARBY)[0].clamp_min(1e-6)
-        have, got = (box_mean(mask * x.square().mean(dim=1)[None], NEARBY)[0] / around for x in (bands, drawn))
+        have, got = (weighted_mean(x.square().mean(dim=1), mask, NEARBY) for x in (bands, drawn))
         # The whole picture is held near the level: what is new makes up, in part, for what is left behind.
-        energy = bands.square().mean(dim=(1, 2, 3))
+        energy = energies(bands)
         pull = (level / energy.clamp_min(1e-12)).square().clamp(1 / PULL, PULL)
-        want = pull[:, None, None] * box_mean(mask * strength[None], NEARBY)[0] / around
+        want = pull[:, None, None] * weighted_mean(strength, mask, NEARBY)
         gain = ((want - have).clamp_min(0) / got.clamp_min(1e-12)).sqrt().clamp_max(STRONGEST)
         drawn = mask * gain[:, None] * drawn
         # No more is added than there is room for below the level.
-        room = (level - energy).clamp_min(0) / drawn.square().mean(dim=(1, 2, 3)).clamp_min(1e-12)
+        room = (level - energy).clamp_min(0) / energies(drawn).clamp_min(1e-12)
         return (view.rgb + (room.clamp_max(1).sqrt()[:, None, None, None] * drawn).sum(dim=0)).clamp(0, 1)
 
     def _side_by_side(self, sources: Tensor, keys: Tensor) -> Tensor:
@@ -135,7 +134,12 @@ def split(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 def strength(rgb: Tensor) -> Tensor:
     """(2,) mean energy of the bands of detail of a picture (3, H, W), finest first."""
-    return split(rgb)[1].square().mean(dim=(1, 2, 3))
+    return energies(split(rgb)[1])
+
+
+def energies(bands: Tensor) -> Tensor:
+    """(B,) mean square of each of some bands (B, 3, H, W)."""
+    return bands.square().mean(dim=(1, 2, 3))
 
 
 def _keys(soft: Tensor, sky: Tensor, camera: Camera, step: int) -> Tensor:

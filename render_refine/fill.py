@@ -17,7 +17,7 @@ IN_FRONT = 1e-4  # weight of what stands in front of an edge
 
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
-    """Mean of (B, C, H, W) over a square window, at the border over what lies inside; rows, then columns."""
+    """Mean of (..., H, W) over a square window, at the border over what lies inside; rows, then columns."""
     for dim in (-2, -1):
         count = F.pad(x.new_ones(x.shape[dim]), (radius, radius)).unfold(0, 2 * radius + 1, 1).sum(dim=1)
         # Sums of shifted copies: the same numbers as pooling, several times faster.
@@ -27,6 +27,11 @@ def box_mean(x: Tensor, radius: int) -> Tensor:
             total += padded.narrow(dim, shift, x.shape[dim])
         x = total / (count[:, None] if dim == -2 else count)
     return x
+
+
+def weighted_mean(x: Tensor, weight: Tensor, radius: int) -> Tensor:
+    """Mean of (..., H, W) over a square window, each pixel as often as its weight says; 0 where all weights are 0."""
+    return box_mean(weight * x, radius) / box_mean(weight, radius).clamp_min(1e-6)
 
 
 def box_max(x: Tensor, radius: int) -> Tensor:

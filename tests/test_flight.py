@@ -10,7 +10,17 @@ import torch
 
 from infinite_view.aerial import STEPS
 from infinite_view.autopilot import FASTEST, SLOWEST, TRAVEL_FRAMES
-from infinite_view.flight import KEYFRAME_EVERY, MADE_UP, Painter, flight, forgetful_flight, needed, to_draw_upon
+from infinite_view.flight import (
+    KEYFRAME_EVERY,
+    LEFT,
+    MADE_UP,
+    NONE_LEFT,
+    Painter,
+    flight,
+    forgetful_flight,
+    needed,
+    to_draw_upon,
+)
 from infinite_view.moves import PRESETS, STEERED, Planned, make_move
 from infinite_view.photo import Photo
 from infinite_view.refiner import (
@@ -171,17 +181,24 @@ def test_detail_is_made_up_the_more_the_less_is_left_of_the_photo(scene, refiner
     wall = torch.full_like(depth, 20.0)
     half = Painter(refiner, rgb, wall, camera, 0)
     nearer = replace(view, camera=camera.at(pose_from(torch.tensor([0.0, 0.0, 10.0]))), depth=wall / 2)
-    assert abs(float(half.sharp(nearer)) - 0.25) < 0.01
+    quarter = float(half.sharp(nearer))
+    assert abs(quarter - 0.25) < 0.01
     elsewhere = replace(view, camera=camera.at(pose_from(torch.zeros(3), yaw=math.pi)), density=0.1 * view.density)
     assert float(painter.sharp(elsewhere)) == 0
 
-    def drawn(seen, added):
+    def drawn(painter, seen, added):
         painter.drawn = 0
         painter.texture.detailed = lambda shown, *_: shown.rgb + added
         return painter.complete(seen).rgb
 
-    for seen, share in ((replace(view, density=0.1 * view.density), 0.0), (elsewhere, MADE_UP)):
-        torch.testing.assert_close(drawn(seen, 0.1) - drawn(seen, 0.0), torch.full_like(rgb, 0.1 * share))
+    coarse = 0.1 * view.density
+    for one, seen, share in (
+        (painter, replace(view, density=coarse), 0.0),
+        (half, replace(nearer, density=coarse), (LEFT - quarter) / (LEFT - NONE_LEFT)),
+        (painter, elsewhere, 1.0),
+    ):
+        change = drawn(one, seen, 0.1) - drawn(one, seen, 0.0)
+        torch.testing.assert_close(change, torch.full_like(rgb, 0.1 * MADE_UP * share))
 
 
 def test_there_is_no_sky_below_the_horizon_and_none_where_the_photo_has_none(scene):
